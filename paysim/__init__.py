@@ -1,0 +1,1 @@
+"""A payment channel simulator: merchant QR codes, wallet apps and NFC taps behind one interface."""
