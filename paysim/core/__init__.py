@@ -1,1 +1,1 @@
-
+"""What a payment is. Imports nothing else of paysim."""

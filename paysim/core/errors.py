@@ -20,6 +20,7 @@ A decline, a status word or an EMV outcome is a value, not an error. What is rai
       StoreError               the journal could not be read or written; nothing was applied
         JournalDamaged         a record is cut, edited or missing; `.position` is the first bad one
         VersionConflict        somebody else appended first: load again, decide again
+        InvariantBroken        what was to be written breaks a rule of the ledger
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ __all__ = [
     "CurrencyMismatch",
     "DecodeError",
     "InvalidTransition",
+    "InvariantBroken",
     "JournalDamaged",
     "LinkClosed",
     "LinkError",
@@ -145,3 +147,7 @@ class JournalDamaged(StoreError):
 
 class VersionConflict(StoreError):
     """Somebody else appended first: load again, decide again."""
+
+
+class InvariantBroken(StoreError):
+    """What was to be written breaks a rule of the ledger; nothing was applied."""

@@ -1,1 +1,1 @@
-
+"""The record: the journal, the chart of accounts and the invariants."""

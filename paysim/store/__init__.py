@@ -1,1 +1,5 @@
+"""The journal on disk."""
 
+from .sqlite import SqliteJournal
+
+__all__ = ["SqliteJournal"]

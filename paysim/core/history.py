@@ -1,0 +1,78 @@
+"""One history, two readers: the operator's book and the shop's view of one payment.
+
+The operator's facts live in the stream `order/<id>`, the shop's in `shop/<id>`. A `reached` fact at the
+shop says up to which of the operator's facts the shop has learned; the shop's view takes each of them
+once, in the operator's order, so that an answer, a callback and a query never count twice.
+Source: DESIGN section 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from .event import Event
+from .state import FINAL, State
+from .transaction import Transaction
+
+__all__ = ["History"]
+
+_TOLD: Final = {"created": frozenset(State), "submitted": frozenset({State.PENDING})}
+"""Facts that the shop itself has stated already, in these states, when the operator repeats them."""
+
+
+class History:
+    """The two folds of one payment, kept in step.
+
+    `book` is the operator's, `shop` the shop's; `learned` is how many of the operator's facts the shop has.
+    """
+
+    __slots__ = ("book", "id", "learned", "shop", "shop_version")
+
+    def __init__(self, id: str, book: Iterable[Event] = (), shop: Iterable[Event] = ()) -> None:
+        self.id = id
+        self.book = Transaction(id)
+        self.shop = Transaction(id)
+        self.learned = 0
+        self.shop_version = 0
+        for event in book:
+            self.at_operator(event)
+        for event in shop:
+            self.at_shop(event)
+
+    @property
+    def book_version(self) -> int:
+        """How many facts the operator has."""
+        return len(self.book.events)
+
+    def at_operator(self, event: Event) -> None:
+        """A fact at the operator; raises InvalidTransition and changes nothing where it is illegal."""
+        self.book.apply(event)
+
+    def at_shop(self, event: Event) -> None:
+        """A fact at the shop; raises InvalidTransition where it is illegal."""
+        if event.kind == "reached":
+            self._reach(event)
+        self.shop.apply(event)
+        self.shop_version += 1
+
+    def _reach(self, event: Event) -> None:
+        position = min(event.data["position"], self.book_version)
+        while self.learned < position:
+            self._learn(self.book.events[self.learned])
+            self.learned += 1
+
+    def _learn(self, event: Event) -> None:
+        view = self.shop
+        repeated = _TOLD.get(event.kind, ())
+        if view.state in repeated and (view.created is not None or event.kind != "created"):
+            return
+        if view.state in FINAL:
+            view.record(event)
+        else:
+            view.apply(event)
+
+    def due_ms(self) -> int | None:
+        """When the next timer of either reader rings, in Unix ms."""
+        due = [*self.book.due()[:1], *self.shop.due()[:1]]
+        return min(due)[0] if due else None

@@ -1,0 +1,333 @@
+"""A transaction: one purchase and its history, folded from facts.
+
+The same fold serves the operator's book and the shop's view (DESIGN section 2). Amounts are sums over
+facts; nothing is set that a fact did not say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from .errors import InvalidTransition
+from .event import Event
+from .operation import OPEN, Operation, Status, Verb
+from .outcome import Outcome, Reason
+from .state import FINAL, STILL, TABLE, State
+
+__all__ = ["Transaction"]
+
+_VERB_OF_FACT: Final = {
+    "asked": Verb.AUTHORIZE,
+    "submitted": Verb.AUTHORIZE,
+    "authorized": Verb.AUTHORIZE,
+    "attempt_failed": Verb.AUTHORIZE,
+    "declined": Verb.AUTHORIZE,
+    "captured": Verb.CAPTURE,
+    "refunded": Verb.REFUND,
+    "voided": Verb.VOID,
+    "reversed": Verb.REVERSE,
+    "closed": Verb.CLOSE,
+    "released": Verb.CAPTURE,
+}
+
+_STATUS_OF_FACT: Final = {
+    "asked": Status.ASKED,
+    "submitted": Status.ASKED,
+    "deferred": Status.ASKED,
+    "authorized": Status.DONE,
+    "captured": Status.DONE,
+    "released": Status.DONE,
+    "refunded": Status.DONE,
+    "voided": Status.DONE,
+    "reversed": Status.DONE,
+    "closed": Status.DONE,
+    "refused": Status.REFUSED,
+    "declined": Status.REFUSED,
+    "attempt_failed": Status.REFUSED,
+    "found_unpaid": Status.REFUSED,
+    "unanswered": Status.UNKNOWN,
+    "timed_out": Status.UNKNOWN,
+}
+
+_TIMERS_OF_STATE: Final[dict[State, tuple[str, ...]]] = {
+    State.PRESENTED: ("expiry",),
+    State.PENDING: ("expiry", "answer"),
+    State.AUTHORIZED: ("hold",),
+    State.CAPTURED: ("hold", "settlement"),
+}
+"""Which timers can still ring in a state; deliveries under way ring in every state."""
+
+
+class Transaction:
+    """What one reader knows of a purchase.
+
+    Change it by `apply` alone. Amounts are in minor units of `currency`:
+    `amount_minor` asked for, `authorized_minor` on hold or taken, `captured_minor` taken,
+    `refunded_minor` given back.
+    """
+
+    __slots__ = (
+        "amount_minor",
+        "authorized_minor",
+        "capture",
+        "captured_minor",
+        "channel",
+        "created",
+        "currency",
+        "deliveries",
+        "events",
+        "id",
+        "operations",
+        "payer",
+        "presentation",
+        "reference",
+        "refunded_minor",
+        "settled",
+        "shop",
+        "source",
+        "state",
+        "timers",
+    )
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        self.state = State.CREATED
+        self.created: Event | None = None
+        self.shop = self.reference = self.currency = self.channel = self.payer = self.source = ""
+        self.capture = "auto"
+        self.amount_minor = self.authorized_minor = self.captured_minor = self.refunded_minor = 0
+        self.settled = False
+        self.presentation: Event | None = None
+        self.operations: dict[str, Operation] = {}
+        self.timers: dict[str, int] = {}
+        self.deliveries: dict[str, Event] = {}
+        self.events: list[Event] = []
+
+    def apply(self, event: Event) -> None:
+        """Take in one fact.
+
+        Raises InvalidTransition where the state table, or an operation's status, does not allow it; nothing
+        has changed then.
+        """
+        kind = event.kind
+        if kind == "created":
+            if self.created is not None or self.events:
+                raise InvalidTransition(self.state.value, kind)
+            state = State.CREATED
+        elif kind in STILL:
+            state = self.state
+        else:
+            target = TABLE[self.state].get(kind)
+            if target is None or (kind == "voided" and not self.voidable):
+                raise InvalidTransition(self.state.value, kind)
+            state = target
+        if event.operation:
+            self._operate(event)
+        effect = _EFFECTS.get(kind)
+        if effect is not None:
+            effect(self, event)
+        self.state = state
+        self.events.append(event)
+
+    def record(self, event: Event) -> None:
+        """Keep a fact that came too late to move anything (a final state stays final)."""
+        self.events.append(event)
+
+    def _operate(self, event: Event) -> None:
+        status = _STATUS_OF_FACT.get(event.kind)
+        if status is None:
+            return
+        known = self.operations.get(event.operation)
+        if known is not None:
+            self.operations[event.operation] = known.moved(status, event.outcome)
+            return
+        verb = Verb(event.data["verb"]) if "verb" in event.data else _VERB_OF_FACT[event.kind]
+        target = event.data.get("target", "")
+        self.operations[event.operation] = Operation(
+            event.operation, verb, status, event.amount_minor, target, event.outcome
+        )
+
+    @property
+    def voidable(self) -> bool:
+        """Whether a void is legal: all of it, before settlement, with nothing refunded."""
+        return not self.settled and not self.refunded_minor
+
+    @property
+    def refunding_minor(self) -> int:
+        """The sum of refunds that are still open."""
+        return sum(o.amount_minor for o in self.operations.values() if o.verb is Verb.REFUND and o.status in OPEN)
+
+    @property
+    def held_minor(self) -> int:
+        """What is authorized and not yet captured."""
+        return self.authorized_minor - self.captured_minor
+
+    @property
+    def paid_minor(self) -> int:
+        """What the payee keeps: captured less refunded, nothing once voided or reversed."""
+        return 0 if self.state in FINAL else self.captured_minor - self.refunded_minor
+
+    @property
+    def payment(self) -> str:
+        """The id of the newest operation by which the payer pays, "" before any."""
+        for operation in reversed(self.operations.values()):
+            if operation.verb is Verb.AUTHORIZE:
+                return operation.id
+        return ""
+
+    def due(self) -> tuple[tuple[int, str], ...]:
+        """The timers that can still ring, soonest first: (Unix ms, name)."""
+        live = [(self.timers[n], n) for n in _TIMERS_OF_STATE.get(self.state, ()) if n in self.timers]
+        live += [(event.data["due_ms"], f"delivery/{name}") for name, event in self.deliveries.items()]
+        return tuple(sorted(live))
+
+    def refusal(self, verb: Verb, amount_minor: int) -> Outcome | None:
+        """Why an operator refuses `verb` for `amount_minor` in this state; None where it does not."""
+        rule = _REFUSALS.get(verb)
+        return rule(self, amount_minor) if rule else None
+
+
+# What each fact does to the sums. -----------------------------------------------------------------
+
+
+def _created(view: Transaction, event: Event) -> None:
+    data = event.data
+    view.created = event
+    view.amount_minor = event.amount_minor
+    view.currency = data["currency"]
+    view.shop = data["shop"]
+    view.reference = data.get("reference", "")
+    view.capture = data.get("capture", "auto")
+
+
+def _presented(view: Transaction, event: Event) -> None:
+    view.presentation = event
+    view.channel = event.data["channel"]
+    _timer(view, event, "expiry")
+
+
+def _submitted(view: Transaction, event: Event) -> None:
+    data: dict[str, Any] = event.data
+    view.channel = data.get("channel", view.channel)
+    view.payer = data.get("payer", view.payer)
+    _timer(view, event, "expiry")
+    _timer(view, event, "answer")
+
+
+def _authorized(view: Transaction, event: Event) -> None:
+    view.authorized_minor += event.amount_minor
+    _paid_by(view, event)
+    _timer(view, event, "hold")
+
+
+def _captured(view: Transaction, event: Event) -> None:
+    if not view.authorized_minor:
+        view.authorized_minor = event.amount_minor
+    view.captured_minor += event.amount_minor
+    _paid_by(view, event)
+    if view.captured_minor == view.authorized_minor:
+        view.timers.pop("hold", None)
+    _timer(view, event, "settlement")
+
+
+def _paid_by(view: Transaction, event: Event) -> None:
+    view.payer = event.data.get("payer", view.payer)
+    view.source = event.data.get("source", view.source)
+
+
+def _released(view: Transaction, event: Event) -> None:
+    view.authorized_minor -= event.amount_minor
+    if not view.held_minor:
+        view.timers.pop("hold", None)
+
+
+def _refunded(view: Transaction, event: Event) -> None:
+    view.refunded_minor += event.amount_minor
+
+
+def _settled(view: Transaction, _event: Event) -> None:
+    view.settled = True
+    view.timers.pop("settlement", None)
+
+
+def _delayed(view: Transaction, event: Event) -> None:
+    view.deliveries[event.data["delivery"]] = event
+
+
+def _arrived(view: Transaction, event: Event) -> None:
+    view.deliveries.pop(event.data.get("delivery", ""), None)
+
+
+def _timer(view: Transaction, event: Event, name: str) -> None:
+    due_ms = event.data.get(f"{name}_ms")
+    if due_ms is not None:
+        view.timers[name] = due_ms
+
+
+_EFFECTS: Final[dict[str, Callable[[Transaction, Event], None]]] = {
+    "created": _created,
+    "presented": _presented,
+    "submitted": _submitted,
+    "authorized": _authorized,
+    "captured": _captured,
+    "released": _released,
+    "refunded": _refunded,
+    "settled": _settled,
+    "delayed": _delayed,
+    "reached": _arrived,
+    "noted": _arrived,
+}
+
+
+# What an operator refuses. ------------------------------------------------------------------------
+
+
+def _wrong_state(view: Transaction, verb: str) -> Outcome:
+    return Outcome.declined(Reason.WRONG_STATE, f"the order is {view.state}; it cannot be {verb}")
+
+
+def _refuse_capture(view: Transaction, amount_minor: int) -> Outcome | None:
+    if view.state not in (State.AUTHORIZED, State.CAPTURED):
+        return _wrong_state(view, "captured")
+    if amount_minor > view.held_minor:
+        return Outcome.declined(Reason.OVER_CAPTURE, f"{view.held_minor} minor units are on hold, not {amount_minor}")
+    return None
+
+
+def _refuse_refund(view: Transaction, amount_minor: int) -> Outcome | None:
+    if view.state is not State.CAPTURED:
+        return _wrong_state(view, "refunded")
+    left = view.captured_minor - view.refunded_minor - view.refunding_minor
+    if amount_minor > left:
+        return Outcome.declined(Reason.OVER_REFUND, f"{left} minor units can be refunded, not {amount_minor}")
+    return None
+
+
+def _refuse_void(view: Transaction, _amount_minor: int) -> Outcome | None:
+    if view.state not in (State.AUTHORIZED, State.CAPTURED):
+        return _wrong_state(view, "voided")
+    if view.settled:
+        return Outcome.declined(Reason.SETTLED, "it is settled; refund it instead")
+    return None if view.voidable else _wrong_state(view, "voided after a refund")
+
+
+def _refuse_reverse(view: Transaction, _amount_minor: int) -> Outcome | None:
+    if view.state in FINAL:
+        return _wrong_state(view, "reversed")
+    return None if view.voidable else Outcome.declined(Reason.SETTLED, "it is settled or refunded; refund it instead")
+
+
+def _refuse_close(view: Transaction, _amount_minor: int) -> Outcome | None:
+    if view.state in (State.AUTHORIZED, State.CAPTURED):
+        return Outcome.declined(Reason.ALREADY_PAID, "it is paid; void or refund it instead")
+    return _wrong_state(view, "closed") if view.state in FINAL else None
+
+
+_REFUSALS: Final[dict[Verb, Callable[[Transaction, int], Outcome | None]]] = {
+    Verb.CAPTURE: _refuse_capture,
+    Verb.REFUND: _refuse_refund,
+    Verb.VOID: _refuse_void,
+    Verb.REVERSE: _refuse_reverse,
+    Verb.CLOSE: _refuse_close,
+}

@@ -1,0 +1,152 @@
+"""The chart of accounts and the double entry.
+
+Every money event carries transfers; each debits one account and credits another by the same amount, so
+that all balances of a currency sum to zero. Balances are kept credit less debit: what the operator owes
+(a wallet, a merchant's takings) is positive, what it has (the float) is negative.
+Source: DESIGN section 5.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from paysim.core.event import Event, Transfer
+
+__all__ = [
+    "BANK_RESERVE",
+    "CHART",
+    "FEES",
+    "REFUND_SUSPENSE",
+    "WALLET_FLOAT",
+    "bank",
+    "capture",
+    "deltas",
+    "fund",
+    "hold",
+    "is_account",
+    "merchant",
+    "overdraws",
+    "payer",
+    "refund",
+    "release",
+    "settle",
+    "tally_name",
+    "undo",
+]
+
+WALLET_FLOAT: Final = "wallet/float"
+BANK_RESERVE: Final = "bank/reserve"
+FEES: Final = "fees"
+REFUND_SUSPENSE: Final = "refund/suspense"
+
+CHART: Final[tuple[tuple[str, str, bool], ...]] = (
+    ("payer/<person>/available", "a wallet balance", True),
+    ("payer/<person>/held", "authorized from a wallet and not yet captured", True),
+    ("bank/<person>/<name>/available", "a bank account, or what is left of a credit line", True),
+    ("bank/<person>/<name>/held", "authorized from a bank account and not yet captured", True),
+    ("merchant/<shop>/pending", "captured and not yet settled", True),
+    ("merchant/<shop>/available", "settled takings", True),
+    (FEES, "what the operator earned", True),
+    (REFUND_SUSPENSE, "refunds on their way to a bank account", True),
+    ("ecash/float", "loaded on cards", True),
+    ("offline/loss", "offline approvals that clearing refused", False),
+    (WALLET_FLOAT, "the money behind all wallets", False),
+    (BANK_RESERVE, "the money behind all bank accounts and credit lines", False),
+)
+"""Account, what it holds, whether it must never be negative."""
+
+_UNGUARDED: Final = frozenset(name for name, _, guarded in CHART if not guarded)
+_LIMIT: Final = "limit/"
+
+
+def payer(person: str) -> str:
+    """The wallet of a person: the stem of its available and held accounts."""
+    return f"payer/{person}"
+
+
+def bank(person: str, name: str) -> str:
+    """A bank account or card of a person: the stem of its available and held accounts."""
+    return f"bank/{person}/{name}"
+
+
+def merchant(shop: str) -> str:
+    """A shop's takings: the stem of its pending and available accounts."""
+    return f"merchant/{shop}"
+
+
+def tally_name(account: str, currency: str) -> str:
+    """The name under which a journal keeps an account's balance in one currency.
+
+    >>> tally_name("payer/alice/available", "CNY")
+    'payer/alice/available:CNY'
+    """
+    return f"{account}:{currency}"
+
+
+def is_account(name: str) -> bool:
+    """Whether a tally is an account's balance; the others count towards limits."""
+    return not name.startswith(_LIMIT)
+
+
+def overdraws(name: str, minor: int) -> bool:
+    """Whether `minor` is a balance that the account may not have."""
+    return minor < 0 and is_account(name) and name.rpartition(":")[0] not in _UNGUARDED
+
+
+def deltas(event: Event) -> list[tuple[str, int, int | None]]:
+    """What an event adds to each tally: (name, minor units, ceiling or None)."""
+    changes: list[tuple[str, int, int | None]] = list(event.counts)
+    for debit, credit, currency, minor in _fields(event.transfers):
+        changes.append((f"{debit}:{currency}", -minor, None))
+        changes.append((f"{credit}:{currency}", minor, None))
+    return changes
+
+
+def _fields(transfers: tuple[Transfer, ...]) -> list[tuple[str, str, str, int]]:
+    return [(t.debit, t.credit, t.currency, t.minor) for t in transfers]
+
+
+# The transfers of each fact. ----------------------------------------------------------------------
+
+
+def fund(stem: str, currency: str, minor: int) -> tuple[Transfer, ...]:
+    """Money from outside comes into a wallet or a bank account."""
+    source = WALLET_FLOAT if stem.startswith("payer/") else BANK_RESERVE
+    return (Transfer(source, f"{stem}/available", currency, minor),)
+
+
+def hold(stem: str, currency: str, minor: int) -> tuple[Transfer, ...]:
+    """An authorization puts the payer's money on hold."""
+    return (Transfer(f"{stem}/available", f"{stem}/held", currency, minor),)
+
+
+def release(stem: str, currency: str, minor: int) -> tuple[Transfer, ...]:
+    """Held money is free again; nothing where nothing is held."""
+    return (Transfer(f"{stem}/held", f"{stem}/available", currency, minor),) if minor else ()
+
+
+def capture(stem: str, shop: str, currency: str, minor: int, *, held: bool) -> tuple[Transfer, ...]:
+    """The payer's money, held before or not, becomes the shop's takings."""
+    return (Transfer(f"{stem}/{'held' if held else 'available'}", f"merchant/{shop}/pending", currency, minor),)
+
+
+def refund(stem: str, shop: str, currency: str, minor: int, *, settled: bool) -> tuple[Transfer, ...]:
+    """The shop's takings go back; to a bank account they go by way of the suspense account."""
+    takings = f"merchant/{shop}/{'available' if settled else 'pending'}"
+    home = f"{stem}/available"
+    if stem.startswith("payer/"):
+        return (Transfer(takings, home, currency, minor),)
+    return (Transfer(takings, REFUND_SUSPENSE, currency, minor), Transfer(REFUND_SUSPENSE, home, currency, minor))
+
+
+def undo(stem: str, shop: str, currency: str, captured: int, held: int) -> tuple[Transfer, ...]:
+    """A void or a reversal: what was captured and what is held go back."""
+    back = (Transfer(f"merchant/{shop}/pending", f"{stem}/available", currency, captured),) if captured else ()
+    return back + release(stem, currency, held)
+
+
+def settle(shop: str, currency: str, net: int, fee: int) -> tuple[Transfer, ...]:
+    """Pending takings become available, less the operator's fee."""
+    pending = f"merchant/{shop}/pending"
+    rows = ((f"merchant/{shop}/available", net - fee), (FEES, fee))
+    return tuple(Transfer(pending, account, currency, minor) for account, minor in rows if minor)
