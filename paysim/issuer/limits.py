@@ -22,10 +22,9 @@ from paysim.core.money import Money
 
 __all__ = ["DEFAULT_RULES", "LimitDecision", "LimitRequest", "Rule", "Rulebook", "decide"]
 
-Factors = Literal["certificate", "two", "one"]
+_FACTORS: Final = frozenset({"certificate", "two", "one"})
 """What verified the payer: two or more factors with a certificate or e-signature, two without, or fewer."""
 
-_FACTORS: Final = frozenset({"certificate", "two", "one"})
 _APPLICATIONS: Final = _FACTORS | {"static", "remote"}
 _SOURCE: Final = re.compile("wallet|bank:.+", re.DOTALL)
 _MAX_DAYS: Final = 400
@@ -114,6 +113,7 @@ class LimitRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A payment that wants to know whether it fits.
 
     `source` is "wallet" or "bank:" and the account's id; `day` is the operator's date (UTC+8 in China).
+    `factors` is "certificate" (two or more, with a certificate or e-signature), "two" or "one".
     `static_code` is a standing code, and also a saved or screenshot dynamic code (R05); the caller knows.
     `personal_code` is a person's own receive code, not a merchant's; `remote` is a payer who does not stand
     before the payee. `agreed_limit_minor` is what payer and wallet agreed for a day, for the rules that
@@ -125,7 +125,7 @@ class LimitRequest(msgspec.Struct, frozen=True, kw_only=True):
     amount_minor: int
     currency: str
     day: datetime.date
-    factors: Factors
+    factors: str
     static_code: bool = False
     personal_code: bool = False
     remote: bool = False

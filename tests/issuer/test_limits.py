@@ -23,7 +23,7 @@ PLAIN: dict[str, Any] = {
     "day": DAY,
     "factors": "two",
 }
-STATIC = {"static_code": True}
+STATIC: dict[str, Any] = {"static_code": True}
 
 
 def pay(
