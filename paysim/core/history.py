@@ -20,6 +20,13 @@ __all__ = ["History"]
 _TOLD: Final = {"created": frozenset(State), "submitted": frozenset({State.PENDING})}
 """Facts that the shop itself has stated already, in these states, when the operator repeats them."""
 
+_OPERATORS_TIMERS: Final[dict[State, tuple[str, ...]]] = {
+    State.PRESENTED: ("expiry",),
+    State.PENDING: ("expiry",),
+    State.AUTHORIZED: ("hold",),
+    State.CAPTURED: ("hold", "settlement"),
+}
+
 
 class History:
     """The two folds of one payment, kept in step.
@@ -72,7 +79,22 @@ class History:
         else:
             view.apply(event)
 
+    def due(self) -> list[tuple[int, str]]:
+        """The timers that can still ring, soonest first: (Unix ms, name).
+
+        `expiry`, `hold` and `settlement` are the operator's, `answer` and `delivery/<n>` the shop's.
+        """
+        timers = self.book.timers
+        live = [(timers[n], n) for n in _OPERATORS_TIMERS.get(self.book.state, ()) if n in timers]
+        if self.shop.state is State.PENDING and "answer" in self.shop.timers:
+            live.append((self.shop.timers["answer"], "answer"))
+        if self.shop.deliveries:
+            live += [(event.data["due_ms"], f"delivery/{name}") for name, event in self.shop.deliveries.items()]
+        if len(live) > 1:
+            live.sort()
+        return live
+
     def due_ms(self) -> int | None:
-        """When the next timer of either reader rings, in Unix ms."""
-        due = [*self.book.due()[:1], *self.shop.due()[:1]]
-        return min(due)[0] if due else None
+        """When the next timer rings, in Unix ms."""
+        live = self.due()
+        return live[0][0] if live else None

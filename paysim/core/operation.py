@@ -78,13 +78,17 @@ class Operation(msgspec.Struct, frozen=True, omit_defaults=True):
         """Why the operator refused it, "" where it did not."""
         return self.outcome.reason.value if self.outcome and self.outcome.reason else ""
 
+    @property
+    def passing(self) -> bool:
+        """Whether it was refused for a reason that may pass: the same operation may be asked again."""
+        return self.status is Status.REFUSED and self.outcome is not None and self.outcome.reason in PASSING
+
     def moved(self, status: Status, outcome: Outcome | None = None) -> Operation:
         """This operation in `status`.
 
         Raises InvalidTransition where the statuses do not follow each other: a done or refused operation
         stays so, but one refused for a reason that may pass can be asked again.
         """
-        again = status is Status.ASKED and self.outcome is not None and self.outcome.reason in PASSING
-        if status not in _NEXT[self.status] and not again:
+        if status not in _NEXT[self.status] and not self.passing:
             raise InvalidTransition(f"operation {self.status}", status.value)
         return Operation(self.id, self.verb, status, self.amount_minor, self.target, outcome or self.outcome)

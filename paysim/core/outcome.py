@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["APPROVED", "NO_ANSWER", "Outcome", "OutcomeKind", "Reason"]
+__all__ = ["APPROVED", "NEVER_ARRIVED", "NO_ANSWER", "Outcome", "OutcomeKind", "Reason"]
 
 
 class OutcomeKind(StrEnum):
@@ -47,7 +47,7 @@ class Reason(StrEnum):
     WRONG_STATE = "wrong_state"
 
 
-PASSING: Final = frozenset({Reason.MERCHANT_FUNDS, Reason.SYSTEM_ERROR})
+PASSING: Final = frozenset({Reason.MERCHANT_FUNDS, Reason.NOT_FOUND, Reason.SYSTEM_ERROR})
 """Reasons that may pass: the same operation may be asked again with the same id."""
 
 
@@ -79,4 +79,5 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 APPROVED: Final = Outcome(OutcomeKind.APPROVED)
+NEVER_ARRIVED: Final = Outcome(OutcomeKind.TRY_AGAIN, Reason.NOT_FOUND, text="the operator never got it; ask again")
 NO_ANSWER: Final = Outcome(OutcomeKind.UNKNOWN, text="no answer; a query settles it")

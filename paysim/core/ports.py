@@ -8,7 +8,11 @@ from typing import Protocol
 
 from .event import Entry, Event, Record
 
-__all__ = ["Clock", "Journal", "Link", "Random"]
+__all__ = ["Change", "Clock", "Journal", "Link", "Random"]
+
+
+Change = tuple[int | None, int | None]
+"""A value before and after."""
 
 
 class Clock(Protocol):
@@ -49,18 +53,22 @@ class Journal(Protocol):
         """The hash of the newest record, 32 zero bytes in an empty journal."""
 
     def append(
-        self, entries: Sequence[Entry], expected: Mapping[str, int], timers: Mapping[str, int | None]
+        self, entries: Sequence[Entry], expected: Mapping[str, int], timers: Mapping[str, Change]
     ) -> int:
         """Write all entries or none, and return the position of the last.
 
         `expected` gives, for each stream written, how many records it had when the command decided; a stream
-        that has more raises VersionConflict. `timers` maps a name to its next time in Unix ms, or to None.
+        that has more raises VersionConflict. `timers` maps a name to the time of its timer before and after, in
+        Unix ms, None for no timer.
         Raises InvariantBroken where a transfer, a floor, a ceiling or a key would be violated, and StoreError
         where the medium fails; nothing is applied then.
         """
 
     def stream(self, name: str) -> list[Event]:
         """The events of one stream, oldest first; raises JournalDamaged where one was edited."""
+
+    def newest(self) -> Event | None:
+        """The newest event, None in an empty journal."""
 
     def find(self, key: str) -> str:
         """The stream whose record has this key, "" where none has."""

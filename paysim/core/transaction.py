@@ -50,14 +50,6 @@ _STATUS_OF_FACT: Final = {
     "timed_out": Status.UNKNOWN,
 }
 
-_TIMERS_OF_STATE: Final[dict[State, tuple[str, ...]]] = {
-    State.PRESENTED: ("expiry",),
-    State.PENDING: ("expiry", "answer"),
-    State.AUTHORIZED: ("hold",),
-    State.CAPTURED: ("hold", "settlement"),
-}
-"""Which timers can still ring in a state; deliveries under way ring in every state."""
-
 
 class Transaction:
     """What one reader knows of a purchase.
@@ -176,12 +168,6 @@ class Transaction:
                 return operation.id
         return ""
 
-    def due(self) -> tuple[tuple[int, str], ...]:
-        """The timers that can still ring, soonest first: (Unix ms, name)."""
-        live = [(self.timers[n], n) for n in _TIMERS_OF_STATE.get(self.state, ()) if n in self.timers]
-        live += [(event.data["due_ms"], f"delivery/{name}") for name, event in self.deliveries.items()]
-        return tuple(sorted(live))
-
     def refusal(self, verb: Verb, amount_minor: int) -> Outcome | None:
         """Why an operator refuses `verb` for `amount_minor` in this state; None where it does not."""
         rule = _REFUSALS.get(verb)
@@ -240,6 +226,7 @@ def _released(view: Transaction, event: Event) -> None:
     view.authorized_minor -= event.amount_minor
     if not view.held_minor:
         view.timers.pop("hold", None)
+        _timer(view, event, "settlement")
 
 
 def _refunded(view: Transaction, event: Event) -> None:

@@ -16,6 +16,7 @@ import msgspec
 
 from paysim.core.errors import InvariantBroken, JournalDamaged, VersionConflict
 from paysim.core.event import Entry, Event, Record
+from paysim.core.ports import Change
 
 from .accounts import deltas, overdraws
 
@@ -141,7 +142,7 @@ class MemoryJournal:
         return self._lines[-1].hash if self._lines else GENESIS
 
     def append(
-        self, entries: Sequence[Entry], expected: Mapping[str, int], timers: Mapping[str, int | None]
+        self, entries: Sequence[Entry], expected: Mapping[str, int], timers: Mapping[str, Change]
     ) -> int:
         """Write all entries or none, and return the position of the last (see core.ports.Journal)."""
         streams = self._streams
@@ -163,7 +164,7 @@ class MemoryJournal:
             if key:
                 self._keys[key] = stream
         tallies.update(after)
-        for name, due_ms in timers.items():
+        for name, (_, due_ms) in timers.items():
             self._set_timer(name, due_ms)
         return len(self._lines)
 
@@ -177,6 +178,10 @@ class MemoryJournal:
     def stream(self, name: str) -> list[Event]:
         """The events of one stream, oldest first."""
         return list(self._streams.get(name, ()))
+
+    def newest(self) -> Event | None:
+        """The newest event, None in an empty journal."""
+        return decode_event(self._lines[-1].event, len(self._lines)) if self._lines else None
 
     def find(self, key: str) -> str:
         """The stream whose record has this key, "" where none has."""

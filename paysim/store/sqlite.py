@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from paysim.core.errors import ConfigError, InvariantBroken, JournalDamaged, StoreError, VersionConflict
 from paysim.core.event import Entry, Event, Record
+from paysim.core.ports import Change
 from paysim.ledger.journal import GENESIS, Line, chain, decode_event, prepare, read, settle_tally
 
 __all__ = ["APPLICATION_ID", "SqliteJournal"]
@@ -29,17 +30,27 @@ _SYNCHRONOUS: Final = {"full": "FULL", "normal": "NORMAL"}
 
 _SCHEMA: Final = f"""
 CREATE TABLE record (
-    position INTEGER PRIMARY KEY, stream TEXT NOT NULL, version INTEGER NOT NULL, key TEXT,
-    event TEXT NOT NULL, hash BLOB NOT NULL, UNIQUE (stream, version));
+    position INTEGER PRIMARY KEY, subject TEXT NOT NULL, kind TEXT NOT NULL, version INTEGER NOT NULL,
+    key TEXT, event TEXT NOT NULL, hash BLOB NOT NULL, UNIQUE (subject, kind, version));
 CREATE UNIQUE INDEX record_key ON record (key) WHERE key IS NOT NULL;
 CREATE TABLE tally (name TEXT PRIMARY KEY, minor INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE timer (name TEXT PRIMARY KEY, due_ms INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX timer_due ON timer (due_ms, name);
+CREATE TABLE timer (due_ms INTEGER NOT NULL, name TEXT NOT NULL, PRIMARY KEY (due_ms, name)) WITHOUT ROWID;
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {_FORMAT};
 """
 
-_LINES: Final = "SELECT position, stream, version, ifnull(key, ''), CAST(event AS BLOB), hash FROM record"
+# A stream `kind/subject` is stored as two columns, subject first, so that the two streams of one order lie
+# on one page of the index; small pages, because a commit writes whole ones.
+_PAGE_BYTES: Final = 1_024
+_CHECKPOINT_PAGES: Final = 16_000
+
+_LINES: Final = (
+    "SELECT position, kind || '/' || subject, version, ifnull(key, ''), CAST(event AS BLOB), hash FROM record"
+)
+_INSERT: Final = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?)"
+_ADD: Final = (
+    "INSERT INTO tally VALUES (?, ?) ON CONFLICT DO UPDATE SET minor = minor + excluded.minor RETURNING minor"
+)
 
 
 class SqliteJournal:
@@ -77,6 +88,7 @@ class SqliteJournal:
         if not read_only:
             self._create()
             execute("PRAGMA journal_mode = WAL")
+            execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             execute(f"PRAGMA synchronous = {_SYNCHRONOUS[durability]}")
         if execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             raise StoreError(f"{self.path} is a SQLite file, but no paysim journal; give another path")
@@ -92,6 +104,7 @@ class SqliteJournal:
     def _create(self) -> None:
         if self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
             return
+        self._db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         self._db.execute("BEGIN IMMEDIATE")
         if not self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
             for statement in _SCHEMA.split(";")[:-1]:
@@ -100,7 +113,8 @@ class SqliteJournal:
 
     def _load_head(self) -> None:
         row = self._db.execute("SELECT position, hash FROM record ORDER BY position DESC LIMIT 1").fetchone()
-        self._position, self._head = row or (0, GENESIS)
+        self._position: int = row[0] if row else 0
+        self._head: bytes = row[1] if row else GENESIS
 
     def _check_tail(self) -> None:
         after = max(0, self._position - _TAIL)
@@ -129,7 +143,7 @@ class SqliteJournal:
         return self._head
 
     def append(
-        self, entries: Sequence[Entry], expected: Mapping[str, int], timers: Mapping[str, int | None]
+        self, entries: Sequence[Entry], expected: Mapping[str, int], timers: Mapping[str, Change]
     ) -> int:
         """Write all entries or none, and return the position of the last (see core.ports.Journal)."""
         prepared = prepare(entries, expected, self._position, self._head)
@@ -140,11 +154,11 @@ class SqliteJournal:
                 if execute("PRAGMA data_version").fetchone()[0] != self._data_version:
                     raise VersionConflict("another process has appended to this journal")
                 self._write(prepared.lines, prepared.adds, prepared.ceilings)
-                for name, due_ms in timers.items():
-                    if due_ms is None:
-                        execute("DELETE FROM timer WHERE name = ?", (name,))
-                    else:
-                        execute("INSERT OR REPLACE INTO timer VALUES (?, ?)", (name, due_ms))
+                for name, (before_ms, due_ms) in timers.items():
+                    if before_ms is not None:
+                        execute("DELETE FROM timer WHERE due_ms = ? AND name = ?", (before_ms, name))
+                    if due_ms is not None:
+                        execute("INSERT INTO timer VALUES (?, ?)", (due_ms, name))
                 execute("RELEASE append" if self._batching else "COMMIT")
             except BaseException:
                 self._undo()
@@ -158,18 +172,14 @@ class SqliteJournal:
     def _write(self, lines: list[Line], adds: dict[str, int], ceilings: dict[str, int]) -> None:
         execute = self._db.execute
         try:
-            self._db.executemany(
-                "INSERT INTO record VALUES (?, ?, ?, ?, CAST(? AS TEXT), ?)",
-                [(p, s, v, k or None, e, h) for p, s, v, k, e, h in lines],
-            )
+            self._db.executemany(_INSERT, map(_row, lines))
         except sqlite3.IntegrityError as error:
             if "record.key" not in str(error):
                 raise VersionConflict("another append took this place in the journal") from None
             raise InvariantBroken("a key of this append has had its effect already") from None
         for name, add in adds.items():
-            row = execute("SELECT minor FROM tally WHERE name = ?", (name,)).fetchone()
-            after = settle_tally(name, row[0] if row else 0, add, ceilings.get(name))
-            execute("INSERT OR REPLACE INTO tally VALUES (?, ?)", (name, after))
+            after = execute(_ADD, (name, add)).fetchone()[0]
+            settle_tally(name, after - add, add, ceilings.get(name))
 
     def _undo(self) -> None:
         # After an I/O error SQLite may have rolled back by itself; the state on disk is what counts.
@@ -188,11 +198,11 @@ class SqliteJournal:
     def stream(self, name: str) -> list[Event]:
         """The events of one stream, oldest first; raises JournalDamaged where one was edited."""
         rows = self._all(
-            "SELECT r.position, r.stream, r.version, ifnull(r.key, ''), CAST(r.event AS BLOB), r.hash, b.hash "
-            "FROM record r LEFT JOIN record b ON b.position = r.position - 1 WHERE r.stream = ? ORDER BY r.version",
-            (name,),
+            "SELECT r.position, r.version, ifnull(r.key, ''), CAST(r.event AS BLOB), r.hash, b.hash FROM record r "
+            "LEFT JOIN record b ON b.position = r.position - 1 WHERE r.subject = ? AND r.kind = ? ORDER BY r.version",
+            _split(name)[::-1],
         )
-        return [self._checked(Line(*row[:6]), row[6]) for row in rows]
+        return [self._checked(Line(p, name, v, k, e, h), before) for p, v, k, e, h, before in rows]
 
     def _checked(self, line: Line, before: bytes | None) -> Event:
         if chain(before or GENESIS, *line[:5]) != line.hash:
@@ -206,14 +216,19 @@ class SqliteJournal:
         with _named(self.path):
             return self._db.execute(sql, values).fetchall()
 
+    def newest(self) -> Event | None:
+        """The newest event, None in an empty journal."""
+        rows = self._all("SELECT event FROM record WHERE position = ?", (self._position,))
+        return decode_event(rows[0][0], self._position) if rows else None
+
     def find(self, key: str) -> str:
         """The stream whose record has this key, "" where none has."""
-        rows = self._all("SELECT stream FROM record WHERE key = ?", (key,))
+        rows = self._all("SELECT kind || '/' || subject FROM record WHERE key = ?", (key,))
         return rows[0][0] if rows else ""
 
     def tally(self, name: str) -> int:
         """A balance or counter in minor units, 0 where nothing was ever posted."""
-        rows = self._all("SELECT minor FROM tally WHERE name = ?", (name,))
+        rows: list[tuple[int]] = self._all("SELECT minor FROM tally WHERE name = ?", (name,))
         return rows[0][0] if rows else 0
 
     def tallies(self, prefix: str = "") -> list[tuple[str, int]]:
@@ -236,8 +251,10 @@ class SqliteJournal:
 
     def streams(self, prefix: str) -> Iterator[tuple[str, list[Event]]]:
         """Every stream whose name begins so, in order of name, with its events."""
+        kind, subject = _split(prefix)
         names = self._all(
-            "SELECT DISTINCT stream FROM record WHERE substr(stream, 1, ?) = ? ORDER BY stream", (len(prefix), prefix)
+            "SELECT DISTINCT kind || '/' || subject FROM record WHERE kind = ? AND substr(subject, 1, ?) = ? ORDER BY 1",
+            (kind, len(subject), subject),
         )
         for (name,) in names:
             yield name, self.stream(name)
@@ -283,6 +300,17 @@ class SqliteJournal:
         if not self._closed:
             self._closed = True
             self._db.close()
+
+
+def _split(stream: str) -> tuple[str, str]:
+    kind, _, subject = stream.partition("/")
+    return kind, subject
+
+
+def _row(line: Line) -> tuple[int, str, str, int, str | None, str, bytes]:
+    position, stream, version, key, event, hash_ = line
+    kind, _, subject = stream.partition("/")
+    return position, subject, kind, version, key or None, event.decode(), hash_
 
 
 def _connect(path: Path, read_only: bool, busy_ms: int) -> sqlite3.Connection:

@@ -1,0 +1,46 @@
+"""The list of faults of one sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .fault import Fault
+
+__all__ = ["FaultPlan"]
+
+
+class FaultPlan:
+    """Faults in the order in which they were added; the first that matches strikes, until its times are used up.
+
+    >>> plan = FaultPlan([Fault("answer", verb="refund")])
+    >>> plan.take("answer", "refund", "qr.merchant") is not None
+    True
+    >>> plan.take("answer", "refund", "qr.merchant") is None
+    True
+    """
+
+    def __init__(self, faults: Iterable[Fault] = ()) -> None:
+        self._left: list[tuple[Fault, int]] = []
+        for fault in faults:
+            self.add(fault)
+
+    def add(self, fault: Fault) -> None:
+        """Add a fault behind the others."""
+        self._left.append((fault, fault.times))
+
+    def take(self, point: str, verb: str, channel: str) -> Fault | None:
+        """The fault that strikes this message, used up once; None where none does."""
+        for index, (fault, left) in enumerate(self._left):
+            if fault.strikes(point, verb, channel):
+                self._left[index : index + 1] = [(fault, left - 1)] if left > 1 else []
+                return fault
+        return None
+
+    def clear(self) -> None:
+        """Nothing goes wrong any more."""
+        self._left.clear()
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What can still strike."""
+        return tuple(fault for fault, _ in self._left)

@@ -1,0 +1,344 @@
+"""What runs a sandbox: one clock, one seed, one journal, and the facts of a command written together.
+
+State in memory is a fold of the journal, kept for what was touched lately and loaded again on demand. A
+command decides on what is loaded; where its append fails, what it touched is forgotten.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from paysim.channels import Registry, ShopFacts, operator
+from paysim.core.clock import SECOND_MS, VirtualClock
+from paysim.core.errors import StoreError, UsageError, VersionConflict
+from paysim.core.event import Entry, Event
+from paysim.core.history import History
+from paysim.core.operation import Verb
+from paysim.core.outcome import Outcome, Reason
+from paysim.core.ports import Change, Clock, Journal
+from paysim.core.seed import Seed
+from paysim.core.state import FINAL
+from paysim.faults import Fault, FaultPlan
+from paysim.issuer import accounts as issuer_accounts
+from paysim.ledger.invariants import check_sums
+
+__all__ = ["Draft", "Engine"]
+
+T = TypeVar("T")
+
+_KEPT: Final = 4_096
+"""How many orders, persons and shops of each stay in memory."""
+
+_TRIES: Final = 100
+"""How often a command decides again because another process appended first."""
+
+_EFFECTS: Final = frozenset({"authorized", "captured", "refunded", "voided", "reversed"})
+
+ANSWER_MS: Final = 45 * SECOND_MS
+"""How long a shop waits for the answer to a payment. Source: market rule R16"""
+
+
+class Draft:
+    """The facts of one command, folded as they are added and appended together."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._entries: list[Entry] = []
+        self._expected: dict[str, int] = {}
+        self._touched: dict[str, tuple[History, int | None]] = {}
+
+    def at_operator(self, history: History, event: Event) -> None:
+        """Add a fact to the operator's book; its effect on money is keyed by its operation."""
+        self._touch(history)
+        stream = f"order/{history.id}"
+        self._expected.setdefault(stream, history.book_version)
+        history.at_operator(event)
+        check_sums(history.book)
+        key = f"op/{event.operation}" if event.operation and event.kind in _EFFECTS else ""
+        self._entries.append(Entry(stream, event, key))
+
+    def at_shop(self, history: History, event: Event, key: str = "") -> None:
+        """Add a fact to the shop's view."""
+        self._touch(history)
+        stream = f"shop/{history.id}"
+        self._expected.setdefault(stream, history.shop_version)
+        history.at_shop(event)
+        self._entries.append(Entry(stream, event, key))
+
+    def add(self, stream: str, version: int, event: Event, key: str = "") -> None:
+        """Add a fact to another stream, which has `version` records."""
+        self._expected.setdefault(stream, version)
+        self._entries.append(Entry(stream, event, key))
+
+    def _touch(self, history: History) -> None:
+        if history.id not in self._touched:
+            self._touched[history.id] = (history, history.due_ms())
+
+    def commit(self) -> None:
+        """Append everything, or raise and leave the journal as it was."""
+        if not self._entries:
+            return
+        timers: dict[str, Change] = {}
+        for id, (history, before_ms) in self._touched.items():
+            after_ms = history.due_ms()
+            if after_ms != before_ms:
+                timers[id] = (before_ms, after_ms)
+        self._journal.append(self._entries, self._expected, timers)
+
+
+class Engine:
+    """The world of one sandbox. `run` is the only way to change it."""
+
+    def __init__(self, journal: Journal, clock: Clock, seed: Seed, faults: FaultPlan) -> None:
+        self.journal = journal
+        self.clock = clock
+        self.seed = seed
+        self.faults = faults
+        self.channels = Registry()
+        self._lock = threading.RLock()
+        self._histories: dict[str, History] = {}
+        self._payers: dict[str, issuer_accounts.Payer] = {}
+        self._shops: dict[str, ShopFacts] = {}
+
+    # Commands. --------------------------------------------------------------------------------
+
+    def run(self, work: Callable[[], T]) -> T:
+        """What `work` returns; it is done again where another process has appended in the meantime."""
+        with self._lock:
+            for _ in range(_TRIES):
+                if self.journal.changed():
+                    self.forget()
+                try:
+                    if not self.clock.virtual:
+                        self.ring_until(self.clock.now_ms())
+                    return work()
+                except VersionConflict:
+                    self.forget()
+                except BaseException:
+                    self.forget()
+                    raise
+            raise StoreError(f"other processes appended first {_TRIES} times; try again when they are quieter")
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Group the commits inside into one; where it fails, everything inside is undone and forgotten."""
+        with self._lock:
+            if self.journal.changed():
+                self.forget()
+            try:
+                with self.journal.batch():
+                    yield
+            except BaseException:
+                self.forget()
+                raise
+
+    def forget(self) -> None:
+        """Drop every fold; what is needed is loaded again."""
+        self._histories.clear()
+        self._payers.clear()
+        self._shops.clear()
+
+    def draft(self) -> Draft:
+        """An empty draft."""
+        return Draft(self.journal)
+
+    def now_ms(self) -> int:
+        """Now, in Unix milliseconds."""
+        return self.clock.now_ms()
+
+    def identity(self, label: str) -> str:
+        """Sixteen digits that no other thing of this journal has: the next position, then six of the seed's."""
+        position = self.journal.position + 1
+        return f"{position:010d}{self.seed.digits(label, position, 6)}"
+
+    # What is loaded. --------------------------------------------------------------------------
+
+    def history(self, id: str) -> History:
+        """The history of an order; raises UsageError where there is none."""
+        history = self.find(id)
+        if history is None:
+            raise UsageError(f"there is no order {id!r} in this sandbox")
+        return history
+
+    def find(self, id: str) -> History | None:
+        """The history of an order, None where there is none."""
+        history = self._histories.get(id)
+        if history is None:
+            book, shop = self.journal.stream(f"order/{id}"), self.journal.stream(f"shop/{id}")
+            if book or shop:
+                history = self.keep(History(id, book, shop))
+        return history
+
+    def keep(self, history: History) -> History:
+        """Keep a history in memory, and let the oldest go where there are too many."""
+        _make_room(self._histories)
+        self._histories[history.id] = history
+        return history
+
+    def payer(self, id: str) -> issuer_accounts.Payer | None:
+        """A person, None where there is none."""
+        payer = self._payers.get(id)
+        if payer is None:
+            payer = issuer_accounts.fold(id, self.journal.stream(f"person/{id}"))
+            if payer is not None:
+                _make_room(self._payers)
+                self._payers[id] = payer
+        return payer
+
+    def shop_facts(self, id: str) -> ShopFacts:
+        """A shop; raises UsageError where there is none."""
+        facts = self._shops.get(id)
+        if facts is None:
+            events = self.journal.stream(f"merchant/{id}")
+            if not events:
+                raise UsageError(f"there is no shop {id!r} in this sandbox")
+            facts = msgspec.convert(events[0].data, ShopFacts)
+            _make_room(self._shops)
+            self._shops[id] = facts
+        return facts
+
+    def tally(self, name: str) -> int:
+        """A balance or counter in minor units."""
+        return self.journal.tally(name)
+
+    # What passes between shop and operator. ----------------------------------------------------
+
+    def fault(self, point: str, verb: str, history: History) -> Fault | None:
+        """The fault that strikes a message about an order."""
+        return self.faults.take(point, verb, history.shop.channel or history.book.channel)
+
+    def tell(self, draft: Draft, history: History, at_ms: int, verb: str = "", via: str = "callback") -> bool:
+        """Let the shop learn all that the operator has: False where the message was lost or is late."""
+        position = history.book_version
+        fault = self.fault(via, verb, history)
+        if fault is None:
+            draft.at_shop(history, Event("reached", at_ms, data={"position": position, "via": via}))
+            return True
+        if fault.action == "delay":
+            self.delay(draft, history, at_ms, fault, {"position": position, "via": via})
+        return False
+
+    def delay(
+        self,
+        draft: Draft,
+        history: History,
+        at_ms: int,
+        fault: Fault,
+        message: dict[str, Any],
+        operation: str = "",
+        minor: int = 0,
+    ) -> None:
+        """Keep a message under way: a timer delivers it."""
+        due_ms = at_ms + fault.delay_s * SECOND_MS
+        delivery = str(history.shop_version + 1)
+        data = {"delivery": delivery, "due_ms": due_ms, **message}
+        draft.at_shop(history, Event("delayed", at_ms, operation, minor, data=data))
+
+    # The payer's code at the operator. ---------------------------------------------------------
+
+    def register(self, draft: Draft, history: History) -> None:
+        """The operator learns of an order, with all that the shop said of it."""
+        if history.book.created is None and not history.book.events and history.shop.created is not None:
+            draft.at_operator(history, history.shop.created)
+
+    def charge(self, draft: Draft, history: History, operation: str, code: str, at_ms: int) -> None:
+        """The operator takes a payer's code for an order: it pays, asks the payer, or declines."""
+        book = history.book
+        if book.state in FINAL:
+            late = Outcome.declined(Reason.WRONG_STATE, f"the order is {book.state}; the late original is refused")
+            data = {"verb": Verb.AUTHORIZE.value}
+            draft.at_operator(history, Event("refused", at_ms, operation, book.amount_minor, late, data=data))
+            return
+        self.register(draft, history)
+        issued = self.journal.stream(f"code/{code}")
+        payer = self.payer(issued[0].data["payer"]) if issued else None
+        channel = {"channel": "qr.payer"}
+        if payer is None or (refusal := _code_refusal(issued, at_ms)) is not None:
+            outcome = refusal if issued else Outcome.declined(Reason.NOT_FOUND, "no wallet has issued this code")
+            draft.at_operator(history, Event("submitted", at_ms, operation, book.amount_minor, data=channel))
+            draft.at_operator(history, Event("declined", at_ms, operation, book.amount_minor, outcome))
+            return
+        draft.add(f"code/{code}", 1, Event("used", at_ms, operation, data={"order": history.id}))
+        attempt = operator.Attempt(operation, payer, payer.source(), None, single_use=True)
+        for event in operator.submit(book, attempt, at_ms, channel):
+            draft.at_operator(history, event)
+        if book.amount_minor > payer.no_pin_minor:
+            draft.at_operator(history, Event("deferred", at_ms, operation, data={"why": "the payer is asked for the PIN"}))
+            version = len(self.journal.stream(f"person/{payer.id}"))
+            draft.add(f"person/{payer.id}", version, Event("asked", at_ms, operation, data={"order": history.id}))
+            return
+        for event in operator.pay(book, attempt, self, at_ms):
+            draft.at_operator(history, event)
+
+    # Time. ------------------------------------------------------------------------------------
+
+    def advance_to(self, target_ms: int) -> None:
+        """Move a virtual clock, ring every timer that falls due on the way in order, and write it down."""
+        clock = self.clock
+        if not isinstance(clock, VirtualClock):
+            raise UsageError("the machine's clock cannot be moved; use VirtualClock()")
+        if target_ms < clock.now_ms():
+            clock.move_to(target_ms)
+
+        def work() -> None:
+            self.ring_until(target_ms)
+            clock.move_to(target_ms)
+            draft = self.draft()
+            draft.add("clock/sandbox", len(self.journal.stream("clock/sandbox")), Event("advanced", target_ms))
+            draft.commit()
+
+        self.run(work)
+
+    def ring_until(self, until_ms: int) -> None:
+        """Ring the timers that are due, soonest first."""
+        while (due := self.journal.due(until_ms)) is not None:
+            due_ms, id = due
+            if isinstance(self.clock, VirtualClock):
+                self.clock.move_to(max(due_ms, self.clock.now_ms()))
+            self._ring(id, due_ms)
+
+    def _ring(self, id: str, due_ms: int) -> None:
+        history, draft, at_ms = self.history(id), self.draft(), self.now_ms()
+        for timer_ms, name in history.due():
+            if timer_ms > due_ms:
+                break
+            if name.startswith("delivery/"):
+                self._deliver(draft, history, history.shop.deliveries[name.partition("/")[2]], at_ms)
+            elif name == "answer":
+                draft.at_shop(history, Event("timed_out", at_ms, history.shop.payment))
+            else:
+                for event in operator.ring(history.book, name, self, at_ms):
+                    draft.at_operator(history, event)
+                self.tell(draft, history, at_ms)
+        draft.commit()
+
+    def _deliver(self, draft: Draft, history: History, delayed: Event, at_ms: int) -> None:
+        data = delayed.data
+        if "ask" in data:
+            if data["ask"] == Verb.AUTHORIZE.value:
+                self.charge(draft, history, delayed.operation, data["code"], at_ms)
+            else:
+                ask = operator.Ask(Verb(data["ask"]), delayed.operation, delayed.amount_minor, at_ms, data["final"])
+                for event in operator.answer(history.book, ask, self):
+                    draft.at_operator(history, event)
+        reached = {"position": data.get("position", history.book_version), "via": "late " + data.get("via", "request")}
+        draft.at_shop(history, Event("reached", at_ms, data={**reached, "delivery": data["delivery"]}))
+
+
+def _make_room(kept: dict[str, Any]) -> None:
+    if len(kept) >= _KEPT:
+        for id in list(kept)[: _KEPT // 4]:
+            del kept[id]
+
+
+def _code_refusal(issued: list[Event], at_ms: int) -> Outcome | None:
+    if len(issued) > 1:
+        return Outcome.declined(Reason.CODE_USED, "a payment code is good for one payment; ask for a new one")
+    if at_ms >= issued[0].data["expires_ms"]:
+        return Outcome.declined(Reason.EXPIRED, "the payment code has expired; ask for a new one")
+    return None

@@ -1,0 +1,92 @@
+"""Histories for people: the timeline of an order, and its receipt."""
+
+from __future__ import annotations
+
+import datetime
+
+from paysim.channels import ShopFacts
+from paysim.core.event import Event
+from paysim.core.history import History
+from paysim.core.money import Money
+
+__all__ = ["receipt", "timeline"]
+
+_CHINA = datetime.timezone(datetime.timedelta(hours=8))
+
+
+def _clock(at_ms: int) -> str:
+    moment = datetime.datetime.fromtimestamp(at_ms / 1000, _CHINA)
+    return f"{moment:%m-%d %H:%M:%S}"
+
+
+def timeline(history: History) -> str:
+    """Both readers' facts in the order in which the shop learned them, one a line.
+
+    The columns: time (UTC+8), where the fact was born, the fact, its amount, the state of that reader after
+    it, and why. A fact that the shop has not learned yet is marked so.
+    """
+    rows = sorted(_rows(history), key=lambda row: row[0])
+    currency = history.book.currency or history.shop.currency
+    head = f"order {history.id}  {history.shop.reference}".rstrip()
+    return "\n".join([head, *(_line(row, currency) for row in rows)])
+
+
+Row = tuple[int, str, Event, str, bool]
+
+
+def _rows(history: History) -> list[Row]:
+    rows: list[Row] = []
+    seen = History(history.id)
+    shop_born = _shop_born(history)
+    told = 0
+    for event in shop_born:
+        if event.kind == "reached":
+            upto = min(event.data["position"], history.book_version)
+            told = _operator_rows(history, seen, told, upto, rows)
+        seen.at_shop(event)
+        rows.append((event.at_ms, "shop", event, seen.shop.state.value, True))
+    learned = told
+    _operator_rows(history, seen, told, history.book_version, rows)
+    return [(*row[:4], row[4] or index < learned) for index, row in enumerate(rows)] if learned < 0 else rows
+
+
+def _operator_rows(history: History, seen: History, start: int, stop: int, rows: list[Row]) -> int:
+    known = stop < history.book_version or history.learned >= history.book_version
+    for event in history.book.events[start:stop]:
+        seen.at_operator(event)
+        rows.append((event.at_ms, "operator", event, seen.book.state.value, known))
+    return max(start, stop)
+
+
+def _shop_born(history: History) -> list[Event]:
+    book = {id(event) for event in history.book.events}
+    return [event for event in history.shop.events if id(event) not in book]
+
+
+def _line(row: Row, currency: str) -> str:
+    at_ms, where, event, state, known = row
+    amount = str(Money(currency, event.amount_minor)) if event.amount_minor and currency else ""
+    why = str(event.outcome) if event.outcome else _via(event)
+    if not known:
+        why = f"{why}  (the shop does not know yet)".strip()
+    return f"  {_clock(at_ms)}  {where:<8}  {event.kind:<14}  {amount:>14}  {state:<10}  {why}".rstrip()
+
+
+def _via(event: Event) -> str:
+    if event.kind == "reached":
+        return f"by {event.data['via']}"
+    return str(event.data.get("channel") or event.data.get("why") or event.data.get("payer") or "")
+
+
+def receipt(history: History, shop: ShopFacts) -> str:
+    """What the payer takes home: the shop, the goods lines, the sums and the state."""
+    view = history.book if history.book.created else history.shop
+    currency = view.currency
+    goods = view.created.data.get("goods", ()) if view.created else ()
+    lines = [shop.name, f"order {history.id}", f"reference {view.reference or history.id}"]
+    for line in goods:
+        total = Money(currency, line["price_minor"] * line["quantity"])
+        lines.append(f"  {line['quantity']} x {line['name']:<24} {total.text:>10}")
+    sums = (("total", view.amount_minor), ("paid", view.captured_minor), ("refunded", view.refunded_minor))
+    lines += [f"{name:<10} {Money(currency, minor)!s:>20}" for name, minor in sums if minor or name == "total"]
+    return "\n".join([*lines, view.state.value])
