@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 import re
 import types
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-import paysim
-
-PACKAGES = [
-    "paysim",
-    *sorted(found.name for found in pkgutil.walk_packages(paysim.__path__, "paysim.") if found.ispkg),
-]
+ROOT = Path(__file__).parent.parent
+PACKAGES = sorted(
+    ".".join(found.parent.relative_to(ROOT).parts) for found in ROOT.glob("paysim/**/__init__.py")
+)
 
 
 def faults(package: types.ModuleType) -> Iterator[str]:
