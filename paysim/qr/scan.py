@@ -46,9 +46,10 @@ _JPEG_LEFT_OUT = {*range(0xE0, 0xF0), 0xFE} - {_JPEG_JFIF, _JPEG_ADOBE}
 def scan(picture: bytes | Image) -> tuple[str, ...]:
     """Return the texts of the QR and Code 128 codes in the picture, each once, in reading order.
 
-    `picture` is the bytes of a PNG or JPEG, or a pillow image; transparent parts count as white. No
-    code gives an empty tuple. A picture without a code is tried four times at most: as it is, smoothed
-    a little, at half size, smoothed more; the first try that reads anything ends it.
+    `picture` is the bytes of a PNG or JPEG, or a pillow image; transparent parts count as white. A QR
+    code may be turned, mirrored or light on dark, a Code 128 turned. No code gives an empty tuple. At
+    most four tries are made: the picture as it is, smoothed a little, at half size, smoothed more; the
+    first that reads anything ends it.
 
     A text is decoded by the character set that its symbol states (ECI). Assumed: where it states none,
     zxing-cpp's guess holds: UTF-8 where the bytes are that, else Shift_JIS or Latin-1. Bytes that are no

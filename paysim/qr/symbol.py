@@ -10,10 +10,10 @@ the same result every time. All four take:
     renderer       "qrcode" or "zxing"; None takes zxing-cpp where it is installed, else qrcode
 
 What the renderers do. Both state the character set (ECI 26, UTF-8) when a character lies outside the
-EMV common set, printable ASCII, and both choose the mask with the fewest penalty points.
+EMV common set, printable ASCII, and both score the eight masks and take the best.
 
     qrcode   one segment in byte mode
-    zxing    some forty times faster; mixes numeric, alphanumeric and byte segments to make the symbol
+    zxing    some thirty times faster; mixes numeric, alphanumeric and byte segments to make the symbol
              small, and has no switch against it, so `strict` always draws with qrcode
 
 Readers take both. Whether a text fits is judged for byte mode in both, so a text that is
