@@ -31,21 +31,27 @@ _OPERATORS_TIMERS: Final[dict[State, tuple[str, ...]]] = {
 class History:
     """The two folds of one payment, kept in step.
 
-    `book` is the operator's, `shop` the shop's; `learned` is how many of the operator's facts the shop has.
+    `book` is the operator's, `shop` the shop's; `learned` is how many of the operator's facts the shop has,
+    `born` the facts that were born at the shop.
     """
 
-    __slots__ = ("book", "id", "learned", "shop", "shop_version")
+    __slots__ = ("book", "born", "id", "learned", "shop")
 
     def __init__(self, id: str, book: Iterable[Event] = (), shop: Iterable[Event] = ()) -> None:
         self.id = id
         self.book = Transaction(id)
         self.shop = Transaction(id)
         self.learned = 0
-        self.shop_version = 0
+        self.born: list[Event] = []
         for event in book:
             self.at_operator(event)
         for event in shop:
             self.at_shop(event)
+
+    @property
+    def shop_version(self) -> int:
+        """How many facts were born at the shop."""
+        return len(self.born)
 
     @property
     def book_version(self) -> int:
@@ -61,7 +67,7 @@ class History:
         if event.kind == "reached":
             self._reach(event)
         self.shop.apply(event)
-        self.shop_version += 1
+        self.born.append(event)
 
     def _reach(self, event: Event) -> None:
         position = min(event.data["position"], self.book_version)

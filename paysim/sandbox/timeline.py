@@ -37,30 +37,21 @@ Row = tuple[int, str, Event, str, bool]
 def _rows(history: History) -> list[Row]:
     rows: list[Row] = []
     seen = History(history.id)
-    shop_born = _shop_born(history)
-    told = 0
-    for event in shop_born:
+    for event in history.born:
         if event.kind == "reached":
-            upto = min(event.data["position"], history.book_version)
-            told = _operator_rows(history, seen, told, upto, rows)
+            rows += _operators(history, seen, event.data["position"])
         seen.at_shop(event)
         rows.append((event.at_ms, "shop", event, seen.shop.state.value, True))
-    learned = told
-    _operator_rows(history, seen, told, history.book_version, rows)
-    return [(*row[:4], row[4] or index < learned) for index, row in enumerate(rows)] if learned < 0 else rows
+    return rows + _operators(history, seen, history.book_version)
 
 
-def _operator_rows(history: History, seen: History, start: int, stop: int, rows: list[Row]) -> int:
-    known = stop < history.book_version or history.learned >= history.book_version
-    for event in history.book.events[start:stop]:
+def _operators(history: History, seen: History, stop: int) -> list[Row]:
+    rows: list[Row] = []
+    for index in range(seen.book_version, min(stop, history.book_version)):
+        event = history.book.events[index]
         seen.at_operator(event)
-        rows.append((event.at_ms, "operator", event, seen.book.state.value, known))
-    return max(start, stop)
-
-
-def _shop_born(history: History) -> list[Event]:
-    book = {id(event) for event in history.book.events}
-    return [event for event in history.shop.events if id(event) not in book]
+        rows.append((event.at_ms, "operator", event, seen.book.state.value, index < history.learned))
+    return rows
 
 
 def _line(row: Row, currency: str) -> str:
