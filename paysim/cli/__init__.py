@@ -1,1 +1,5 @@
+"""The `paysim` command."""
 
+from .main import main
+
+__all__ = ["main"]
