@@ -22,7 +22,7 @@ from paysim.qr import profiles
 from paysim.qr.profiles import Profile
 from paysim.qr.rules import ACCOUNTS, NETWORKS, PERCENT, ROOT, faults, hundredths, rule_at
 
-__all__ = ["MODES", "TOLERABLE", "MerchantCode", "Tip", "decode", "encode"]
+__all__ = ["MODES", "TOLERABLE", "MerchantCode", "Tip", "decode", "encode", "name_of"]
 
 MODES: Final = ("strict", "profile", "lenient")
 
@@ -259,16 +259,29 @@ class MerchantCode:
         return tuple(_rows(self.fields, row))
 
 
+def name_of(path: str, names: Mapping[str, str] | None = None) -> str:
+    """What the object at a path is called; empty where only the template's owner knows.
+
+    `names` are a profile's, for the objects of the template that the path leads into.
+
+    >>> name_of("54"), name_of("15"), name_of("62.05"), name_of("29.00")
+    ('Transaction amount', 'Merchant account (UnionPay)', 'Reference label', 'Owner')
+    """
+    root, _, ident = path.partition(".")
+    if not ident:
+        return ROOT[root].name + (f" ({NETWORKS[root]})" if root in NETWORKS else "") if root in ROOT else ""
+    if root in ("62", "64") and len(ident) == 2:
+        return rule_at(path).name
+    return (names or {}).get(ident) or ("Owner" if ident.endswith("00") else "")
+
+
 def _rows(fields: Fields, row: Profile | None) -> Iterator[tuple[str, str, str]]:
     for root, value in fields.items():
-        name = ROOT[root].name + (f" ({NETWORKS[root]})" if root in NETWORKS else "")
-        if isinstance(value, str):
-            yield root, name, value
-            continue
-        yield root, name, ""
-        names = row.names_in(root, str(value.get("00", ""))) if row else {}
-        for path, text in _leaves(value, root):
-            yield path, _inner_name(path, names), text
+        inside = value if isinstance(value, dict) else {}
+        yield root, name_of(root), "" if inside else value
+        names = row.names_in(root, str(inside.get("00", ""))) if row else None
+        for path, text in _leaves(inside, root):
+            yield path, name_of(path, names), text
 
 
 def _leaves(inside: Fields, above: str) -> Iterator[tuple[str, str]]:
@@ -279,13 +292,6 @@ def _leaves(inside: Fields, above: str) -> Iterator[tuple[str, str]]:
             yield from _leaves(value, path)
         else:
             yield path, value
-
-
-def _inner_name(path: str, names: Mapping[str, str]) -> str:
-    root, ident = path[:2], path[3:]
-    if root in ("62", "64") and len(ident) == 2:
-        return rule_at(path).name
-    return names.get(ident, "Owner" if ident[-2:] == "00" else "")
 
 
 def decode(text: str, *, mode: str = "profile", profile: str | None = None) -> MerchantCode:

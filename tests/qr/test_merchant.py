@@ -164,7 +164,7 @@ BROKEN = [
         {"_62": {"50": {"00": "x" * 33}}},
         "GUID_LENGTH_62",
         "62.50.00",
-        105,
+        104,
     ),
     ("payment system that is cut", {"_62": {"50": "0099x"}}, "TEMPLATE_62_TRUNCATED", "62.50", 104),
     ("language of digits", {"_64": {"00": "12", "01": "x"}}, "FORMAT_64", "64.00", 100),
