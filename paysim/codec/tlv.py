@@ -12,7 +12,7 @@ are not written again.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from paysim.core.errors import DecodeError, LocalProtocolError
 
@@ -20,12 +20,15 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_SIZE",
     "Node",
+    "Span",
+    "TlvError",
     "Tree",
     "decode",
     "encode",
     "find",
     "is_constructed",
     "name",
+    "spans",
     "walk",
 ]
 
@@ -45,12 +48,27 @@ _MAX_LENGTH_BYTES: Final = 3
 _NONE: Final[frozenset[int]] = frozenset()
 
 
+class TlvError(DecodeError):
+    """These bytes are no BER-TLV; `code` is the issue code (TRUNCATED, BAD_ID or BAD_LENGTH)."""
+
+    code: str
+
+
+class Span(NamedTuple):
+    """Where an object lies: its tag, and the offsets of its tag, of its value, and behind it."""
+
+    tag: int
+    start: int
+    value: int
+    stop: int
+
+
 def decode(data: bytes, *, opaque: Collection[int] = _NONE) -> Tree:
     """The tree of the objects in `data`; the values of `opaque` tags stay bytes.
 
-    Raises DecodeError (offset in bytes, path of tags, the tree of what came before in `decoded_so_far`)
-    for an object that is cut, an indefinite length, more than four tag or three length bytes, more than
-    MAX_DEPTH levels or MAX_SIZE bytes.
+    Raises TlvError, a DecodeError (offset in bytes, path of the templates around it, the tree of what came
+    before in `decoded_so_far`), for an object that is cut, an indefinite length, more than four tag or three
+    length bytes, more than MAX_DEPTH levels or MAX_SIZE bytes.
 
     >>> decode(bytes.fromhex("6F0A8408A000000003000000"))
     ((111, ((132, b'\\xa0\\x00\\x00\\x00\\x03\\x00\\x00\\x00'),)),)
@@ -58,26 +76,32 @@ def decode(data: bytes, *, opaque: Collection[int] = _NONE) -> Tree:
     Source: EMV 4.4 Book 3 Annex B
     """
     size = len(data)
-    if size > MAX_SIZE:
-        raise DecodeError(f"more than {MAX_SIZE} bytes", source=SOURCE)
     nodes: list[Node] = []
     try:
+        if size > MAX_SIZE:
+            raise _Broken("BAD_LENGTH", f"more than {MAX_SIZE} bytes", 0)
         _read(bytes(data), 0, size, nodes, opaque, 1)
     except _Broken as broken:
-        raise DecodeError(
-            broken.message, offset=broken.offset, path=broken.path, decoded_so_far=tuple(nodes), source=SOURCE
-        ) from None
+        raise broken.error(tuple(nodes)) from None
     return tuple(nodes)
 
 
 class _Broken(Exception):  # noqa: N818 - never leaves this module
     """Carries a fault up through the levels, which add their tags to the path."""
 
-    def __init__(self, message: str, offset: int) -> None:
+    def __init__(self, code: str, message: str, offset: int) -> None:
         super().__init__(message)
+        self.code = code
         self.message = message
         self.offset = offset
         self.path = ""
+
+    def error(self, so_far: object) -> TlvError:
+        error = TlvError(
+            self.message, offset=self.offset, path=self.path, decoded_so_far=so_far, source=SOURCE
+        )
+        error.code = self.code
+        return error
 
 
 def _read(data: bytes, at: int, end: int, nodes: list[Node], opaque: Collection[int], depth: int) -> None:
@@ -102,14 +126,15 @@ def _read(data: bytes, at: int, end: int, nodes: list[Node], opaque: Collection[
                 length, at = _long_length(data, length & 0x7F, at)
             stop = at + length
             if stop > end:
-                raise _Broken(f"the object {tag:02X} is {stop - end} bytes longer than what is left", start)
+                message = f"the object {tag:02X} is {stop - end} bytes longer than what is left"
+                raise _Broken("TRUNCATED", message, start)
             if first & 0x20 and tag not in opaque:
                 nodes.append((tag, _inside(data, at, stop, nodes, tag, opaque, depth)))
             else:
                 nodes.append((tag, data[at:stop]))
             at = stop
     except IndexError:
-        raise _Broken("an object is cut within its tag or length", start) from None
+        raise _Broken("TRUNCATED", "an object is cut within its tag or length", start) from None
 
 
 def _inside(
@@ -117,7 +142,7 @@ def _inside(
 ) -> Tree:
     """The tree within a constructed object; what was read of a broken one goes to `nodes`."""
     if depth >= MAX_DEPTH:
-        raise _Broken(f"more than {MAX_DEPTH} levels", at)
+        raise _Broken("BAD_LENGTH", f"more than {MAX_DEPTH} levels", at)
     inside: list[Node] = []
     try:
         _read(data, at, stop, inside, opaque, depth + 1)
@@ -137,16 +162,52 @@ def _long_tag(data: bytes, tag: int, at: int) -> tuple[int, int]:
         at += 1
         if not more & 0x80:
             return tag, at
-    raise _Broken(f"a tag has at most {_MAX_TAG_BYTES} bytes", start)
+    raise _Broken("BAD_ID", f"a tag has at most {_MAX_TAG_BYTES} bytes", start)
 
 
 def _long_length(data: bytes, count: int, at: int) -> tuple[int, int]:
     """A length of `count` bytes, and where the value begins."""
     if not 1 <= count <= _MAX_LENGTH_BYTES:
-        raise _Broken(f"a length has 1 to {_MAX_LENGTH_BYTES} bytes after the first, not {count}", at - 1)
+        message = f"a length has 1 to {_MAX_LENGTH_BYTES} bytes after the first, not {count}"
+        raise _Broken("BAD_LENGTH", message, at - 1)
     if at + count > len(data):
         raise IndexError
     return int.from_bytes(data[at : at + count], "big"), at + count
+
+
+def spans(data: bytes, start: int = 0, stop: int | None = None) -> Iterator[Span]:
+    """Where the objects of one level lie, up to the first that is cut or longer than what is left.
+
+    >>> [span.start for span in spans(bytes.fromhex("8501005A0212345F2000"))]
+    [0, 3, 7]
+    """
+    end = len(data) if stop is None else stop
+    at = start
+    while at < end:
+        if not data[at]:
+            at += 1
+            continue
+        try:
+            span = _span(data, at)
+        except (_Broken, IndexError):
+            return
+        if span.stop > end:
+            return
+        yield span
+        at = span.stop
+
+
+def _span(data: bytes, start: int) -> Span:
+    tag, at = data[start], start + 1
+    if tag & 0x1F == 0x1F:
+        more = data[at]
+        tag, at = tag << 8 | more, at + 1
+        if more & 0x80:
+            tag, at = _long_tag(data, tag, at)
+    length, at = data[at], at + 1
+    if length & 0x80:
+        length, at = _long_length(data, length & 0x7F, at)
+    return Span(tag, start, at, at + length)
 
 
 def encode(tree: Sequence[Node]) -> bytes:
