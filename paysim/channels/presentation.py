@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 __all__ = ["Presentation"]
@@ -21,26 +19,30 @@ class Presentation(msgspec.Struct, frozen=True, omit_defaults=True):
     order: str = ""
     expires_ms: int | None = None
 
-    def png(self, **options: Any) -> bytes:
-        """The code as a PNG (options: `qr.symbol.png`)."""
+    def png(self, *, error: str = "M", quiet_modules: int = 4, module_px: int = 8) -> bytes:
+        """The code as a PNG (`qr.symbol.png`)."""
         from paysim.qr import symbol
 
-        return symbol.png(self.text, **options)
+        return symbol.png(self.text, error=error, quiet_modules=quiet_modules, module_px=module_px)
 
-    def svg(self, **options: Any) -> str:
-        """The code as an SVG (options: `qr.symbol.svg`)."""
+    def svg(self, *, error: str = "M", quiet_modules: int = 4, module_px: int = 8) -> str:
+        """The code as an SVG (`qr.symbol.svg`)."""
         from paysim.qr import symbol
 
-        return symbol.svg(self.text, **options)
+        return symbol.svg(self.text, error=error, quiet_modules=quiet_modules, module_px=module_px)
 
-    def terminal(self, **options: Any) -> str:
-        """The code in half blocks, for a terminal (options: `qr.symbol.terminal`)."""
+    def terminal(self, *, ansi: bool = True, invert: bool = False) -> str:
+        """The code in half blocks, for a terminal (`qr.symbol.terminal`)."""
         from paysim.qr import symbol
 
-        return symbol.terminal(self.text, **options)
+        return symbol.terminal(self.text, ansi=ansi, invert=invert)
 
-    def code128_png(self, **options: Any) -> bytes:
-        """A payer's code as Code 128, for scanners of bar codes (options: `qr.symbol.code128_png`)."""
+    def code128_png(self, *, module_px: int = 2, height_px: int = 80) -> bytes:
+        """A payer's code as Code 128, for scanners of bar codes (`qr.symbol.code128_png`)."""
         from paysim.qr import symbol
 
-        return symbol.code128_png(self.text, **options)
+        return symbol.code128_png(self.text, module_px=module_px, height_px=height_px)
+
+    def __repr__(self) -> str:
+        text = f"{self.text[:2]}...{self.text[-2:]}" if self.channel == "qr.payer" and self.text else self.text
+        return f"Presentation({self.channel!r}, {text!r}, order={self.order!r})"

@@ -32,6 +32,7 @@ class _Found(NamedTuple):
     issues: list[dict[str, Any]]
     fields: Any
     title: str = ""
+    rows: tuple[tuple[str, str, str], ...] = ()
 
 
 def run(arguments: Namespace, screen: Screen) -> int:
@@ -104,7 +105,7 @@ def _journal(path: Path) -> _Found:
     except PaysimError as error:
         return _unknown(str(error))
     fields = {"records": report.length, "orders": report.orders, "sums": report.sums, "head": report.head.hex()}
-    return _Found("journal", True, [], fields)
+    return _Found("journal", True, [], fields, "", tuple(("", name, str(value)) for name, value in fields.items()))
 
 
 def _text(text: str, arguments: Namespace) -> _Found:
@@ -114,19 +115,20 @@ def _text(text: str, arguments: Namespace) -> _Found:
 def _merchant(text: str, arguments: Namespace) -> _Found:
     code = merchant.decode(text, mode=arguments.mode, profile=arguments.profile)
     title = f"profile {code.profile}" if code.profile else ""
-    return _Found("emvqr.merchant", code.valid, _issues(code.issues), code.fields, title)
+    return _Found("emvqr.merchant", code.valid, _issues(code.issues), code.fields, title, code.explain())
 
 
 def _consumer(text: str, _arguments: Namespace) -> _Found:
     code = consumer.decode(text)
-    return _Found("emvqr.consumer", code.valid, _issues(code.issues), code.tlv)
+    return _Found("emvqr.consumer", code.valid, _issues(code.issues), code.tlv, "", code.explain())
 
 
 def _payment_code(text: str, _arguments: Namespace) -> _Found:
     code = payment_code.decode(text)
     if code is None:
         return _unknown("digits of no wallet")
-    return _Found("payment_code", True, [], {"scheme": code.scheme, "text": code.text})
+    fields = {"scheme": code.scheme, "text": code.text}
+    return _Found("payment_code", True, [], fields, "", tuple(("", name, text) for name, text in fields.items()))
 
 
 def _other(text: str, arguments: Namespace) -> _Found:
@@ -150,29 +152,8 @@ def _issues(issues: Any) -> list[dict[str, Any]]:
 def _show(found: _Found, screen: Screen) -> None:
     verdict = "valid" if found.valid else "not understood" if found.kind == "unknown" else "NOT valid"
     screen.head(f"{found.kind}: {verdict}" + (f" ({found.title})" if found.title else ""))
-    if found.kind == "emvqr.consumer":
-        _tree(found.fields, screen)
-    else:
-        _fields(found.fields, screen, "", found.kind == "emvqr.merchant")
+    for path, name, text in found.rows:
+        screen.say(f"  {path:<12} {name:<32} {text}".rstrip())
     for issue in found.issues:
         screen.say(f"  ! {issue['code']:<24} at {issue['path'] or '-'}, offset {issue['offset']}: {issue['text']}")
 
-
-def _fields(fields: dict[str, Any], screen: Screen, path: str, named: bool) -> None:
-    for id, value in fields.items():
-        here = f"{path}.{id}" if path else id
-        name = merchant.name_of(here) if named else ""
-        if isinstance(value, dict):
-            screen.say(f"  {here:<10} {name}")
-            _fields(value, screen, here, named)
-        else:
-            screen.say(f"  {here:<10} {name:<28} {value}")
-
-
-def _tree(rows: list[dict[str, Any]], screen: Screen, depth: int = 1) -> None:
-    for row in rows:
-        nested = isinstance(row["value"], list)
-        name = consumer.name_of(row["tag"])
-        screen.say(f"{'  ' * depth}{row['tag']:<6} {name:<28} {'' if nested else row['value']}")
-        if nested:
-            _tree(row["value"], screen, depth + 1)

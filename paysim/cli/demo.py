@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from argparse import Namespace
 from importlib.util import find_spec
@@ -52,7 +53,7 @@ def _merchant(screen: Screen, shop: Shop, alice: Person, png: Path) -> Order:
     screen.head("1. The shop shows a code, Alice scans it and confirms; part of it is refunded")
     order = shop.create(CNY("12.80"), reference="T-1001")
     code = order.present("qr.merchant")
-    screen.say(code.terminal())
+    screen.say(code.terminal(ansi=sys.stdout.isatty()))
     screen.say(code.text)
     alice.scan(_see(screen, code, png)).confirm()
     order.refund(CNY("2.80"))

@@ -76,4 +76,4 @@ def _write(path: Path, text: str, arguments: Namespace) -> None:
 
 
 def _terminal(text: str, arguments: Namespace) -> str:
-    return symbol.terminal(text, error=arguments.error, quiet_modules=arguments.quiet_modules, invert=arguments.invert)
+    return symbol.terminal(text, error=arguments.error, quiet_modules=arguments.quiet_modules, invert=arguments.invert, ansi=sys.stdout.isatty())

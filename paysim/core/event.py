@@ -11,7 +11,7 @@ from .outcome import Outcome
 __all__ = ["Entry", "Event", "Record", "Transfer"]
 
 
-class Transfer(msgspec.Struct, frozen=True, array_like=True):
+class Transfer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Money that moves: from the debited to the credited account, a positive count of minor units."""
 
     debit: str
@@ -20,7 +20,7 @@ class Transfer(msgspec.Struct, frozen=True, array_like=True):
     minor: int
 
 
-class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A fact.
 
     `kind` is a row of the state table or of the facts beside it; `at_ms` is the sandbox's time (Unix, in

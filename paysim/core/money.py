@@ -63,7 +63,7 @@ CURRENCIES: Final[dict[str, Currency]] = {
 _BY_NUMERIC: Final = {currency.numeric: currency for currency in CURRENCIES.values()}
 
 
-class Money(msgspec.Struct, frozen=True, array_like=True):
+class Money(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A whole number of minor units of one currency.
 
     Sums and comparisons of two currencies raise CurrencyMismatch; an unknown currency, a float or more

@@ -49,7 +49,7 @@ _NEXT: Final[dict[Status, frozenset[Status]]] = {
 }
 
 
-class Operation(msgspec.Struct, frozen=True, omit_defaults=True):
+class Operation(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One verb applied once to one transaction.
 
     `amount_minor` is in minor units of the transaction's currency; `target` is the id of the operation

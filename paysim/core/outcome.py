@@ -51,7 +51,7 @@ PASSING: Final = frozenset({Reason.MERCHANT_FUNDS, Reason.NOT_FOUND, Reason.SYST
 """Reasons that may pass: the same operation may be asked again with the same id."""
 
 
-class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
+class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """An answer: its kind, the reason of a decline, the channel's raw code, and text for people.
 
     `code` is what the channel's own protocol says (a wallet's error code, an ISO 8583 response code); for

@@ -238,6 +238,10 @@ def _settled(view: Transaction, _event: Event) -> None:
     view.timers.pop("settlement", None)
 
 
+def _timed_out(view: Transaction, _event: Event) -> None:
+    view.timers.pop("answer", None)
+
+
 def _delayed(view: Transaction, event: Event) -> None:
     view.deliveries[event.data["delivery"]] = event
 
@@ -261,6 +265,7 @@ _EFFECTS: Final[dict[str, Callable[[Transaction, Event], None]]] = {
     "released": _released,
     "refunded": _refunded,
     "settled": _settled,
+    "timed_out": _timed_out,
     "delayed": _delayed,
     "reached": _arrived,
     "noted": _arrived,

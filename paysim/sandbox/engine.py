@@ -31,7 +31,7 @@ __all__ = ["Draft", "Engine"]
 
 T = TypeVar("T")
 
-_KEPT: Final = 4_096
+_KEPT: Final = 1_024
 """How many orders, persons and shops of each stay in memory."""
 
 _TRIES: Final = 100
@@ -216,11 +216,12 @@ class Engine:
         """Let the shop learn all that the operator has: False where the message was lost or is late."""
         position = history.book_version
         fault = self.fault(via, verb, history)
+        message = {"position": position, "via": f"{via} to {verb}" if verb else via}
         if fault is None:
-            draft.at_shop(history, Event("reached", at_ms, data={"position": position, "via": via}))
+            draft.at_shop(history, Event("reached", at_ms, data=message))
             return True
         if fault.action == "delay":
-            self.delay(draft, history, at_ms, fault, {"position": position, "via": via})
+            self.delay(draft, history, at_ms, fault, message)
         return False
 
     def delay(

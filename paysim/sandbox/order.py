@@ -306,7 +306,8 @@ class Order:
         book, view = history.book, history.shop
         if view.state is State.UNKNOWN:
             if book.state is State.PENDING:
-                draft.at_shop(history, Event("submitted", at_ms, book.payment, book.amount_minor))
+                waits = {"answer_ms": at_ms + ANSWER_MS}
+                draft.at_shop(history, Event("submitted", at_ms, book.payment, book.amount_minor, data=waits))
             else:
                 draft.at_shop(history, Event("found_unpaid", at_ms, view.payment, outcome=NEVER_ARRIVED))
         for operation in list(view.operations.values()):

@@ -66,7 +66,8 @@ def _line(row: Row, currency: str) -> str:
 def _via(event: Event) -> str:
     if event.kind == "reached":
         return f"by {event.data['via']}"
-    return str(event.data.get("channel") or event.data.get("why") or event.data.get("payer") or "")
+    data = event.data
+    return str(next((data[name] for name in ("why", "verb", "channel", "payer", "ask") if data.get(name)), ""))
 
 
 def receipt(history: History, shop: ShopFacts) -> str:
