@@ -58,3 +58,17 @@ def _noise(source: random.Random, alphabet: str) -> str:
 def _splice(source: random.Random, text: str, middle: str) -> str:
     at = source.randrange(len(text) + 1)
     return text[:at] + middle + text[at + source.randrange(3) :]
+
+
+PRIMITIVE_TAGS = (0x4F, 0x50, 0x57, 0x5A, 0x82, 0x5F20, 0x9F26, 0x9F8101, 0x9F818201)
+CONSTRUCTED_TAGS = (0x61, 0x70, 0x77, 0xA5, 0xBF0C, 0x7F818101)
+
+
+def trees(constructed: tuple[int, ...] = CONSTRUCTED_TAGS) -> st.SearchStrategy[tuple[tuple[int, Any], ...]]:
+    """TLV trees of up to three levels, as `tlv.decode` gives them."""
+    leaf = st.tuples(st.sampled_from(PRIMITIVE_TAGS), st.binary(max_size=300))
+    node = leaf
+    for _ in range(2):
+        level = st.lists(node, min_size=1, max_size=4).map(tuple)
+        node = st.one_of(leaf, st.tuples(st.sampled_from(constructed), level))
+    return st.lists(node, max_size=4).map(tuple)
