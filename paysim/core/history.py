@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from .event import Event
-from .state import FINAL, State
+from .state import FINAL, STILL, State
 from .transaction import Transaction
 
 __all__ = ["History"]
@@ -80,7 +80,7 @@ class History:
         repeated = _TOLD.get(event.kind, ())
         if view.state in repeated and (view.created is not None or event.kind != "created"):
             return
-        if view.state in FINAL:
+        if view.state in FINAL and event.kind not in STILL:
             view.record(event)
         else:
             view.apply(event)
@@ -95,12 +95,19 @@ class History:
         if self.shop.state is State.PENDING and "answer" in self.shop.timers:
             live.append((self.shop.timers["answer"], "answer"))
         if self.shop.deliveries:
-            live += [(event.data["due_ms"], f"delivery/{name}") for name, event in self.shop.deliveries.items()]
+            live += [
+                (event.data["due_ms"], f"delivery/{name}") for name, event in self.shop.deliveries.items()
+            ]
         if len(live) > 1:
             live.sort()
         return live
 
     def due_ms(self) -> int | None:
         """When the next timer rings, in Unix ms."""
-        live = self.due()
-        return live[0][0] if live else None
+        if self.shop.deliveries or self.shop.state is State.PENDING:
+            live = self.due()
+            return live[0][0] if live else None
+        timers = self.book.timers
+        return min(
+            (timers[n] for n in _OPERATORS_TIMERS.get(self.book.state, ()) if n in timers), default=None
+        )

@@ -12,7 +12,7 @@ from typing import Any, Final
 from .errors import InvalidTransition
 from .event import Event
 from .operation import OPEN, Operation, Status, Verb
-from .outcome import Outcome, Reason
+from .outcome import APPROVED, Outcome, Reason
 from .state import FINAL, STILL, TABLE, State
 
 __all__ = ["Transaction"]
@@ -103,17 +103,13 @@ class Transaction:
         has changed then.
         """
         kind = event.kind
-        if kind == "created":
-            if self.created is not None or self.events:
+        state = TABLE[self.state].get(kind)
+        if state is None:
+            if kind not in STILL and (kind != "created" or self.events):
                 raise InvalidTransition(self.state.value, kind)
-            state = State.CREATED
-        elif kind in STILL:
             state = self.state
-        else:
-            target = TABLE[self.state].get(kind)
-            if target is None or (kind == "voided" and not self.voidable):
-                raise InvalidTransition(self.state.value, kind)
-            state = target
+        elif kind == "voided" and not self.voidable:
+            raise InvalidTransition(self.state.value, kind)
         if event.operation:
             self._operate(event)
         effect = _EFFECTS.get(kind)
@@ -131,13 +127,14 @@ class Transaction:
         if status is None:
             return
         known = self.operations.get(event.operation)
+        outcome = event.outcome or (APPROVED if status is Status.DONE else None)
         if known is not None:
-            self.operations[event.operation] = known.moved(status, event.outcome)
+            self.operations[event.operation] = known.moved(status, outcome)
             return
         verb = Verb(event.data["verb"]) if "verb" in event.data else _VERB_OF_FACT[event.kind]
         target = event.data.get("target", "")
         self.operations[event.operation] = Operation(
-            event.operation, verb, status, event.amount_minor, target, event.outcome
+            event.operation, verb, status, event.amount_minor, target, outcome
         )
 
     @property
@@ -148,7 +145,9 @@ class Transaction:
     @property
     def refunding_minor(self) -> int:
         """The sum of refunds that are still open."""
-        return sum(o.amount_minor for o in self.operations.values() if o.verb is Verb.REFUND and o.status in OPEN)
+        return sum(
+            o.amount_minor for o in self.operations.values() if o.verb is Verb.REFUND and o.status in OPEN
+        )
 
     @property
     def held_minor(self) -> int:
@@ -162,11 +161,14 @@ class Transaction:
 
     @property
     def payment(self) -> str:
-        """The id of the newest operation by which the payer pays, "" before any."""
+        """The id of the operation by which the payer pays: the newest that was not refused, else the newest."""
+        newest = ""
         for operation in reversed(self.operations.values()):
             if operation.verb is Verb.AUTHORIZE:
-                return operation.id
-        return ""
+                if operation.status is not Status.REFUSED:
+                    return operation.id
+                newest = newest or operation.id
+        return newest
 
     def refusal(self, verb: Verb, amount_minor: int) -> Outcome | None:
         """Why an operator refuses `verb` for `amount_minor` in this state; None where it does not."""
@@ -197,6 +199,7 @@ def _submitted(view: Transaction, event: Event) -> None:
     data: dict[str, Any] = event.data
     view.channel = data.get("channel", view.channel)
     view.payer = data.get("payer", view.payer)
+    view.timers.pop("answer", None)
     _timer(view, event, "expiry")
     _timer(view, event, "answer")
 
@@ -282,8 +285,10 @@ def _wrong_state(view: Transaction, verb: str) -> Outcome:
 def _refuse_capture(view: Transaction, amount_minor: int) -> Outcome | None:
     if view.state not in (State.AUTHORIZED, State.CAPTURED):
         return _wrong_state(view, "captured")
-    if amount_minor > view.held_minor:
-        return Outcome.declined(Reason.OVER_CAPTURE, f"{view.held_minor} minor units are on hold, not {amount_minor}")
+    if not 0 < amount_minor <= view.held_minor:
+        return Outcome.declined(
+            Reason.OVER_CAPTURE, f"{view.held_minor} minor units are on hold, not {amount_minor}"
+        )
     return None
 
 
@@ -291,7 +296,7 @@ def _refuse_refund(view: Transaction, amount_minor: int) -> Outcome | None:
     if view.state is not State.CAPTURED:
         return _wrong_state(view, "refunded")
     left = view.captured_minor - view.refunded_minor - view.refunding_minor
-    if amount_minor > left:
+    if not 0 < amount_minor <= left:
         return Outcome.declined(Reason.OVER_REFUND, f"{left} minor units can be refunded, not {amount_minor}")
     return None
 
@@ -307,7 +312,11 @@ def _refuse_void(view: Transaction, _amount_minor: int) -> Outcome | None:
 def _refuse_reverse(view: Transaction, _amount_minor: int) -> Outcome | None:
     if view.state in FINAL:
         return _wrong_state(view, "reversed")
-    return None if view.voidable else Outcome.declined(Reason.SETTLED, "it is settled or refunded; refund it instead")
+    return (
+        None
+        if view.voidable
+        else Outcome.declined(Reason.SETTLED, "it is settled or refunded; refund it instead")
+    )
 
 
 def _refuse_close(view: Transaction, _amount_minor: int) -> Outcome | None:

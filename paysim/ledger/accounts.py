@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from paysim.core.event import Event, Transfer
+from paysim.core.event import Transfer
 
 __all__ = [
     "BANK_RESERVE",
@@ -20,7 +20,6 @@ __all__ = [
     "WALLET_FLOAT",
     "bank",
     "capture",
-    "deltas",
     "fund",
     "hold",
     "is_account",
@@ -91,19 +90,6 @@ def is_account(name: str) -> bool:
 def overdraws(name: str, minor: int) -> bool:
     """Whether `minor` is a balance that the account may not have."""
     return minor < 0 and is_account(name) and name.rpartition(":")[0] not in _UNGUARDED
-
-
-def deltas(event: Event) -> list[tuple[str, int, int | None]]:
-    """What an event adds to each tally: (name, minor units, ceiling or None)."""
-    changes: list[tuple[str, int, int | None]] = list(event.counts)
-    for debit, credit, currency, minor in _fields(event.transfers):
-        changes.append((f"{debit}:{currency}", -minor, None))
-        changes.append((f"{credit}:{currency}", minor, None))
-    return changes
-
-
-def _fields(transfers: tuple[Transfer, ...]) -> list[tuple[str, str, str, int]]:
-    return [(t.debit, t.credit, t.currency, t.minor) for t in transfers]
 
 
 # The transfers of each fact. ----------------------------------------------------------------------

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from paysim.core.errors import InvalidTransition, InvariantBroken, JournalDamaged
+from paysim.core.event import Record
 from paysim.core.history import History
 from paysim.core.ports import Journal
 from paysim.core.transaction import Transaction
 
-from .accounts import deltas, is_account
-from .journal import settle_tally
+from .accounts import is_account
+from .journal import post, settle_tally
 
 __all__ = ["Report", "check_sums", "sums", "verify"]
 
@@ -68,7 +69,7 @@ def verify(
         versions[record.stream] = record.version
         if record.key:
             keys.add(record.key)
-        _replay_tallies(record.position, deltas(record.event), tallies)
+        _replay_tallies(record, tallies)
         progress(count)
     if not seen:
         raise JournalDamaged("the head that was given is not in this journal: it was cut or rewritten", position=count)
@@ -81,18 +82,15 @@ def verify(
     return Report(count, last, orders, totals, head is not None)
 
 
-def _replay_tallies(position: int, changes: list[tuple[str, int, int | None]], tallies: dict[str, int]) -> None:
+def _replay_tallies(record: Record, tallies: dict[str, int]) -> None:
     adds: dict[str, int] = {}
     ceilings: dict[str, int] = {}
-    for name, minor, ceiling in changes:
-        adds[name] = adds.get(name, 0) + minor
-        if ceiling is not None:
-            ceilings[name] = ceiling
-    for name, minor in adds.items():
-        try:
+    try:
+        post(record.event, adds, ceilings)
+        for name, minor in adds.items():
             tallies[name] = settle_tally(name, tallies.get(name, 0), minor, ceilings.get(name))
-        except InvariantBroken as error:
-            raise JournalDamaged(f"record {position}: {error}", position=position) from None
+    except InvariantBroken as error:
+        raise JournalDamaged(f"record {record.position}: {error}", position=record.position) from None
 
 
 def _replay_orders(journal: Journal, versions: dict[str, int], progress: Callable[[int], None]) -> int:

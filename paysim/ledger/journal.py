@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from heapq import heappop, heappush
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -18,15 +18,16 @@ from paysim.core.errors import InvariantBroken, JournalDamaged, VersionConflict
 from paysim.core.event import Entry, Event, Record
 from paysim.core.ports import Change
 
-from .accounts import deltas, overdraws
+from .accounts import overdraws
 
-__all__ = ["GENESIS", "Line", "MemoryJournal", "Prepared", "chain", "decode_event", "prepare", "read", "settle_tally"]
+__all__ = ["GENESIS", "Line", "MemoryJournal", "Prepared", "chain", "decode_event", "post", "prepare", "read", "settle_tally"]
 
 GENESIS: Final = bytes(32)
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Event).decode
 _sha256 = hashlib.sha256
+_new: Final[Any] = tuple.__new__  # a NamedTuple without the cost of its constructor
 _MAX_BALANCE: Final = 2**62
 
 
@@ -51,7 +52,7 @@ class Prepared(NamedTuple):
 
 def chain(before: bytes, position: int, stream: str, version: int, key: str, event: bytes) -> bytes:
     """The hash of a record, 32 bytes; `before` is the hash of the record before it."""
-    return _sha256(b"%s%s%s" % (before, f"{position}\n{stream}\n{version}\n{key}\n".encode(), event)).digest()
+    return _sha256(before + f"{position}\n{stream}\n{version}\n{key}\n".encode() + event).digest()
 
 
 def prepare(entries: Sequence[Entry], versions: Mapping[str, int], position: int, head: bytes) -> Prepared:
@@ -63,26 +64,34 @@ def prepare(entries: Sequence[Entry], versions: Mapping[str, int], position: int
     lines: list[Line] = []
     adds: dict[str, int] = {}
     ceilings: dict[str, int] = {}
-    grown: dict[str, int] = {}
+    grown = dict(versions)
     for stream, event, key in entries:
         position += 1
-        version = grown[stream] = (grown[stream] if stream in grown else versions[stream]) + 1
+        version = grown[stream] = grown[stream] + 1
         body = _encode(event)
-        head = _sha256(b"%s%s%s" % (head, f"{position}\n{stream}\n{version}\n{key}\n".encode(), body)).digest()
-        lines.append(Line(position, stream, version, key, body, head))
+        head = _sha256(head + f"{position}\n{stream}\n{version}\n{key}\n".encode() + body).digest()
+        lines.append(_new(Line, (position, stream, version, key, body, head)))
         if event.transfers or event.counts:
-            _post(event, adds, ceilings)
+            post(event, adds, ceilings)
     return Prepared(lines, adds, ceilings)
 
 
-def _post(event: Event, adds: dict[str, int], ceilings: dict[str, int]) -> None:
-    for transfer in event.transfers:
-        if transfer.minor <= 0 or transfer.debit == transfer.credit:
-            raise InvariantBroken(f"a transfer moves a positive amount between two accounts, not {transfer}")
-    for name, minor, ceiling in deltas(event):
+def post(event: Event, adds: dict[str, int], ceilings: dict[str, int]) -> None:
+    """Add to `adds` and `ceilings` what an event does to each tally.
+
+    Raises InvariantBroken for a transfer of nothing or of less, or between an account and itself.
+    """
+    for name, minor, ceiling in event.counts:
         adds[name] = adds.get(name, 0) + minor
         if ceiling is not None:
             ceilings[name] = ceiling
+    for transfer in event.transfers:
+        minor = transfer.minor
+        if minor <= 0 or transfer.debit == transfer.credit:
+            raise InvariantBroken(f"a transfer moves a positive amount between two accounts, not {transfer}")
+        debit, credit = f"{transfer.debit}:{transfer.currency}", f"{transfer.credit}:{transfer.currency}"
+        adds[debit] = adds.get(debit, 0) - minor
+        adds[credit] = adds.get(credit, 0) + minor
 
 
 def settle_tally(name: str, before: int, add: int, ceiling: int | None) -> int:
@@ -145,24 +154,23 @@ class MemoryJournal:
         self, entries: Sequence[Entry], expected: Mapping[str, int], timers: Mapping[str, Change]
     ) -> int:
         """Write all entries or none, and return the position of the last (see core.ports.Journal)."""
-        streams = self._streams
+        streams, keys, tallies = self._streams, self._keys, self._tallies
         for stream, version in expected.items():
             if len(streams.get(stream, ())) != version:
                 raise VersionConflict(f"{stream} has moved on from version {version}")
-        for entry in entries:
-            if entry.key and entry.key in self._keys:
-                raise InvariantBroken(f"the key {entry.key!r} has had its effect already")
-        prepared = prepare(entries, expected, self.position, self.head)
-        tallies = self._tallies
-        after = {
-            name: settle_tally(name, tallies.get(name, 0), add, prepared.ceilings.get(name))
-            for name, add in prepared.adds.items()
-        }
-        self._lines += prepared.lines
+        for _, _, key in entries:
+            if key and key in keys:
+                raise InvariantBroken(f"the key {key!r} has had its effect already")
+        lines, adds, ceilings = prepare(entries, expected, self.position, self.head)
+        after = {name: settle_tally(name, tallies.get(name, 0), add, ceilings.get(name)) for name, add in adds.items()}
+        self._lines += lines
         for stream, event, key in entries:
-            streams.setdefault(stream, []).append(event)
+            if stream in streams:
+                streams[stream].append(event)
+            else:
+                streams[stream] = [event]
             if key:
-                self._keys[key] = stream
+                keys[key] = stream
         tallies.update(after)
         for name, (_, due_ms) in timers.items():
             self._set_timer(name, due_ms)
