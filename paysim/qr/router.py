@@ -78,6 +78,7 @@ _BY_HOST: Final = {
     (scheme, row.host): tuple(other for other in TABLE if other.host == row.host and scheme in other.schemes)
     for row in TABLE
     for scheme in row.schemes
+    if row.host
 }
 
 

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from counts import count
 from hypothesis import given
-from strategies_qr import merchant_fields
+from strategies_qr import merchant_fields, mutated
 
 from paysim.codec import emvqr
 from paysim.core.errors import LocalProtocolError, UsageError
@@ -390,3 +391,14 @@ class TestEncode:
     def test_refuses_what_the_syntax_cannot_carry(self, fields):
         with pytest.raises(LocalProtocolError):
             merchant.encode(fields)
+
+
+def test_random_and_changed_texts_end_in_issues():
+    alphabet = "0123456789" * 3 + "ABCabc .*最\u0301\ud800\n"
+    seeds = [item["payload"] for item in VALID + INVALID]
+    for number, text in enumerate(mutated(seeds, alphabet, count(200_000), seed=20260106)):
+        code = merchant.decode(text, mode=merchant.MODES[number % 3])
+        assert code.text == text
+        if code.valid:
+            assert code.currency is not None
+            code.explain()
