@@ -87,6 +87,10 @@ class Claim(NamedTuple):
     stand: str = ""
     code: str = ""
 
+    def __repr__(self) -> str:
+        code = "..." if self.code else ""
+        return f"Claim({self.channel!r}, shop={self.shop!r}, order={self.order!r}, stand={self.stand!r}, code={code!r})"
+
 
 class Channel(Protocol):
     """How payer and payee meet. Pure: the same request gives the same answer."""

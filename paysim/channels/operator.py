@@ -25,7 +25,18 @@ from paysim.ledger import accounts
 
 from .channel import Claim, ShopFacts
 
-__all__ = ["CODE_LIFETIME_MS", "ORDER_LIFETIME_MS", "Ask", "Attempt", "World", "answer", "check_claim", "pay", "ring", "submit"]
+__all__ = [
+    "CODE_LIFETIME_MS",
+    "ORDER_LIFETIME_MS",
+    "Ask",
+    "Attempt",
+    "World",
+    "answer",
+    "check_claim",
+    "pay",
+    "ring",
+    "submit",
+]
 
 ORDER_LIFETIME_MS: Final = 2 * HOUR_MS
 CODE_LIFETIME_MS: Final = MINUTE_MS
@@ -107,7 +118,9 @@ def check_open(book: Transaction, at_ms: int) -> Outcome | None:
     return Outcome.declined(Reason.WRONG_STATE, f"the order is {book.state}")
 
 
-def submit(book: Transaction, attempt: Attempt, at_ms: int, data: Mapping[str, object] | None = None) -> list[Event]:
+def submit(
+    book: Transaction, attempt: Attempt, at_ms: int, data: Mapping[str, object] | None = None
+) -> list[Event]:
     """The payer has begun to pay: the order is PENDING, or goes on being so."""
     details = {"payer": attempt.payer.id, **(data or {})}
     if book.state is State.PENDING:
@@ -151,7 +164,11 @@ def _failed(attempt: Attempt, book: Transaction, outcome: Outcome, at_ms: int) -
 
 
 def _approved(
-    attempt: Attempt, source: Source, book: Transaction, counts: tuple[tuple[str, int, int | None], ...], at_ms: int
+    attempt: Attempt,
+    source: Source,
+    book: Transaction,
+    counts: tuple[tuple[str, int, int | None], ...],
+    at_ms: int,
 ) -> Event:
     minor, currency = book.amount_minor, book.currency
     paid_by = {"payer": attempt.payer.id, "source": source.stem}
@@ -189,7 +206,11 @@ def answer(book: Transaction, ask: Ask, world: World) -> list[Event]:
     events = _FACTS[ask.verb](book, ask) if refusal is None else []
     refusal = refusal or _short_of_money(events, world)
     if refusal is not None:
-        return [Event("refused", ask.at_ms, ask.operation, ask.amount_minor, refusal, data={"verb": ask.verb.value})]
+        return [
+            Event(
+                "refused", ask.at_ms, ask.operation, ask.amount_minor, refusal, data={"verb": ask.verb.value}
+            )
+        ]
     return events
 
 
@@ -220,7 +241,9 @@ def _short_of_money(events: list[Event], world: World) -> Outcome | None:
     for event in events:
         for debit, currency, minor in ((t.debit, t.currency, t.minor) for t in event.transfers):
             if debit.startswith("merchant/") and world.tally(f"{debit}:{currency}") < minor:
-                return Outcome.declined(Reason.MERCHANT_FUNDS, "the shop has too little money; try again later")
+                return Outcome.declined(
+                    Reason.MERCHANT_FUNDS, "the shop has too little money; try again later"
+                )
     return None
 
 
@@ -236,7 +259,15 @@ def _capture(book: Transaction, ask: Ask) -> list[Event]:
 
 def _free(book: Transaction, minor: int, at_ms: int, operation: str = "") -> Event:
     data = {"settlement_ms": settlement_ms(at_ms)}
-    return Event("released", at_ms, operation, minor, None, accounts.release(book.source, book.currency, minor), data=data)
+    return Event(
+        "released",
+        at_ms,
+        operation,
+        minor,
+        None,
+        accounts.release(book.source, book.currency, minor),
+        data=data,
+    )
 
 
 def _refund(book: Transaction, ask: Ask) -> list[Event]:
@@ -249,7 +280,9 @@ def _undone(kind: str) -> Callable[[Transaction, Ask], list[Event]]:
     def facts(book: Transaction, ask: Ask) -> list[Event]:
         transfers: tuple[Transfer, ...] = ()
         if book.authorized_minor:
-            transfers = accounts.undo(book.source, book.shop, book.currency, book.captured_minor, book.held_minor)
+            transfers = accounts.undo(
+                book.source, book.shop, book.currency, book.captured_minor, book.held_minor
+            )
         data = {"target": book.payment} if book.payment else {}
         return [Event(kind, ask.at_ms, ask.operation, book.authorized_minor, None, transfers, data=data)]
 

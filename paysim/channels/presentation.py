@@ -44,5 +44,7 @@ class Presentation(msgspec.Struct, frozen=True, omit_defaults=True):
         return symbol.code128_png(self.text, module_px=module_px, height_px=height_px)
 
     def __repr__(self) -> str:
-        text = f"{self.text[:2]}...{self.text[-2:]}" if self.channel == "qr.payer" and self.text else self.text
+        text = (
+            f"{self.text[:2]}...{self.text[-2:]}" if self.channel == "qr.payer" and self.text else self.text
+        )
         return f"Presentation({self.channel!r}, {text!r}, order={self.order!r})"

@@ -36,7 +36,9 @@ class Registry:
         try:
             return self._channels[name]
         except KeyError:
-            raise UsageError(f"there is no channel {name!r}; there are {', '.join(sorted(self._channels))}") from None
+            raise UsageError(
+                f"there is no channel {name!r}; there are {', '.join(sorted(self._channels))}"
+            ) from None
 
     def names(self) -> tuple[str, ...]:
         """The names of all channels, sorted."""

@@ -47,15 +47,24 @@ class VirtualClock:
 
     def advance(self, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0) -> None:
         """Move forward; in a sandbox every timer that falls due rings in order."""
-        step_ms = round(days * DAY_MS + hours * HOUR_MS + minutes * MINUTE_MS + seconds * SECOND_MS)
+        try:
+            step_ms = round(days * DAY_MS + hours * HOUR_MS + minutes * MINUTE_MS + seconds * SECOND_MS)
+        except (OverflowError, ValueError):
+            raise UsageError("a clock moves by a number of seconds, not by infinity") from None
         self._run(self._now_ms + step_ms)
 
     def now_ms(self) -> int:
         """Now, in Unix milliseconds."""
         return self._now_ms
 
-    def move_to(self, at_ms: int) -> None:
-        """Move forward to `at_ms`; raises UsageError for a time that has passed, or after the year 9999."""
+    def check(self, at_ms: int) -> None:
+        """Raises UsageError for a time that has passed, or after the year 9999."""
         if not self._now_ms <= at_ms <= _END_MS:
-            raise UsageError(f"a clock moves forward, from {self._now_ms} ms to at most {_END_MS} ms, not to {at_ms} ms")
+            raise UsageError(
+                f"a clock moves forward, from {self._now_ms} ms to at most {_END_MS} ms, not to {at_ms} ms"
+            )
+
+    def move_to(self, at_ms: int) -> None:
+        """Move forward to `at_ms`; raises UsageError as `check` does."""
+        self.check(at_ms)
         self._now_ms = at_ms

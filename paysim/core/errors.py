@@ -101,7 +101,13 @@ class DecodeError(ProtocolError):
     """
 
     def __init__(
-        self, message: str, *, offset: int = 0, path: str = "", decoded_so_far: object = None, source: str = ""
+        self,
+        message: str,
+        *,
+        offset: int = 0,
+        path: str = "",
+        decoded_so_far: object = None,
+        source: str = "",
     ) -> None:
         where = f" (at {path}, offset {offset})" if path else f" (offset {offset})"
         super().__init__(message + where, source=source)

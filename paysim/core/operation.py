@@ -84,11 +84,11 @@ class Operation(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         return self.status is Status.REFUSED and self.outcome is not None and self.outcome.reason in PASSING
 
     def moved(self, status: Status, outcome: Outcome | None = None) -> Operation:
-        """This operation in `status`.
+        """This operation in `status`, with the answer that led there.
 
         Raises InvalidTransition where the statuses do not follow each other: a done or refused operation
         stays so, but one refused for a reason that may pass can be asked again.
         """
         if status not in _NEXT[self.status] and not self.passing:
             raise InvalidTransition(f"operation {self.status}", status.value)
-        return Operation(self.id, self.verb, status, self.amount_minor, self.target, outcome or self.outcome)
+        return Operation(self.id, self.verb, status, self.amount_minor, self.target, outcome)

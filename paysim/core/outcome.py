@@ -74,10 +74,16 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         return self.kind is OutcomeKind.APPROVED
 
     def __str__(self) -> str:
-        words = [self.kind.value, self.reason.value if self.reason else "", f"({self.text})" if self.text else ""]
+        words = [
+            self.kind.value,
+            self.reason.value if self.reason else "",
+            f"({self.text})" if self.text else "",
+        ]
         return " ".join(word for word in words if word)
 
 
 APPROVED: Final = Outcome(OutcomeKind.APPROVED)
-NEVER_ARRIVED: Final = Outcome(OutcomeKind.TRY_AGAIN, Reason.NOT_FOUND, text="the operator never got it; ask again")
+NEVER_ARRIVED: Final = Outcome(
+    OutcomeKind.TRY_AGAIN, Reason.NOT_FOUND, text="the operator never got it; ask again"
+)
 NO_ANSWER: Final = Outcome(OutcomeKind.UNKNOWN, text="no answer; a query settles it")

@@ -48,6 +48,7 @@ TABLE: Final[dict[State, dict[str, State]]] = {
         **_ENDS,
     },
     State.UNKNOWN: {
+        "presented": State.UNKNOWN,
         "timed_out": State.UNKNOWN,
         "submitted": State.PENDING,
         "deferred": State.PENDING,

@@ -105,7 +105,8 @@ class Transaction:
         kind = event.kind
         state = TABLE[self.state].get(kind)
         if state is None:
-            if kind not in STILL and (kind != "created" or self.events):
+            first = self.created is None and self.state is State.CREATED
+            if kind not in STILL and not (kind == "created" and first):
                 raise InvalidTransition(self.state.value, kind)
             state = self.state
         elif kind == "voided" and not self.voidable:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Book", "Order"]
 
+_KEY_AT_MOST: Final = 64
 _UNPAID: Final = frozenset({State.CREATED, State.PRESENTED})
+_RETRIED: Final = _UNPAID | {State.UNKNOWN}
 _OLD_PRESENTATION: Final = frozenset({State.CREATED, State.PRESENTED, State.PENDING})
 
 
@@ -180,7 +182,9 @@ class Order:
             engine.register(draft, history)
             nonce = engine.seed.digits("nonce", engine.journal.position + 1, 6)
             money = Money(view.currency, view.amount_minor)
-            shown = channel.present(PresentRequest(engine.shop_facts(view.shop), self.id, money, at_ms, nonce))
+            shown = channel.present(
+                PresentRequest(engine.shop_facts(view.shop), self.id, money, at_ms, nonce)
+            )
             data: dict[str, Any] = {"channel": name, "text": shown.text}
             if shown.lifetime_ms is not None:
                 data["expiry_ms"] = at_ms + shown.lifetime_ms
@@ -209,25 +213,30 @@ class Order:
         operation = self._operation_id(history, key)
         known = view.operations.get(operation)
         if known is not None:
-            return known
+            if known.verb is not Verb.AUTHORIZE or _code_of(view, operation) != code:
+                return _key_reused(known, Verb.AUTHORIZE)
+            if view.state not in _RETRIED or not (known.open or known.passing):
+                return known
         draft = engine.draft()
         minor = view.amount_minor
-        if view.state not in _UNPAID:
-            refusal = Outcome.declined(Reason.WRONG_STATE, f"the order is {view.state}; it cannot be paid now")
+        if view.state not in _UNPAID and not (known and view.state is State.UNKNOWN):
+            refusal = Outcome.declined(
+                Reason.WRONG_STATE, f"the order is {view.state}; it cannot be paid now"
+            )
             verb = {"verb": Verb.AUTHORIZE.value}
             draft.at_shop(history, Event("refused", at_ms, operation, minor, refusal, data=verb))
             draft.commit()
             return view.operations[operation]
-        data = {"channel": name, "answer_ms": at_ms + ANSWER_MS}
+        data = {"channel": name, "code": code, "answer_ms": at_ms + ANSWER_MS}
         draft.at_shop(history, Event("submitted", at_ms, operation, minor, data=data))
         fault = engine.fault("request", Verb.AUTHORIZE, history)
         if fault is None:
-            engine.charge(draft, history, operation, code, at_ms)
+            engine.charge(draft, history, operation, name, code, at_ms)
             told = engine.tell(draft, history, at_ms, Verb.AUTHORIZE, "answer")
         else:
             told = False
             if fault.action == "delay":
-                message = {"ask": Verb.AUTHORIZE.value, "code": code}
+                message = {"ask": Verb.AUTHORIZE.value, "channel": name, "code": code}
                 engine.delay(draft, history, at_ms, fault, message, operation, minor)
         if not told:
             draft.at_shop(history, Event("timed_out", at_ms, operation))
@@ -268,21 +277,29 @@ class Order:
             _require(engine.channels.channel(view.channel).capabilities, view.channel, verb, "")
         operation = self._operation_id(history, key)
         known = view.operations.get(operation)
+        if known is not None and not _same(known, verb, money):
+            return _key_reused(known, verb)
         if known is not None and not (known.open or known.passing):
-            return known if _same(known, verb, money) else _key_reused(known, verb)
-        minor = known.amount_minor if known is not None else _whole(view, verb) if money is None else money.minor
+            return known
+        minor = (
+            known.amount_minor if known is not None else _whole(view, verb) if money is None else money.minor
+        )
         draft = engine.draft()
         data: dict[str, Any] = {"verb": verb.value, **({"target": view.payment} if view.payment else {})}
         draft.at_shop(history, Event("asked", at_ms, operation, minor, data=data))
         fault = engine.fault("request", verb, history)
         if fault is None:
-            for event in operator.answer(history.book, operator.Ask(verb, operation, minor, at_ms, final), engine):
+            for event in operator.answer(
+                history.book, operator.Ask(verb, operation, minor, at_ms, final), engine
+            ):
                 draft.at_operator(history, event)
             told = engine.tell(draft, history, at_ms, verb, "answer")
         else:
             told = False
             if fault.action == "delay":
-                engine.delay(draft, history, at_ms, fault, {"ask": verb.value, "final": final}, operation, minor)
+                engine.delay(
+                    draft, history, at_ms, fault, {"ask": verb.value, "final": final}, operation, minor
+                )
         if not told:
             draft.at_shop(history, Event("unanswered", at_ms, operation, outcome=NO_ANSWER))
         draft.commit()
@@ -295,6 +312,8 @@ class Order:
     def _query(self) -> State:
         engine, history = self._engine, self._engine.history(self.id)
         view, at_ms, draft = history.shop, engine.now_ms(), engine.draft()
+        if view.channel:
+            _require(engine.channels.channel(view.channel).capabilities, view.channel, Verb.QUERY, "")
         if engine.fault("request", Verb.QUERY, history) is None:
             if engine.tell(draft, history, at_ms, Verb.QUERY, "answer"):
                 self._settle_unknown(draft, history, at_ms)
@@ -318,6 +337,8 @@ class Order:
     @staticmethod
     def _operation_id(history: History, key: str) -> str:
         if key:
+            if len(key) > _KEY_AT_MOST or not key.isprintable():
+                raise UsageError(f"a key is at most {_KEY_AT_MOST} printable characters, not {key[:80]!r}")
             return f"{history.id}:{key}"
         return f"{history.id}.{len(history.book.operations.keys() | history.shop.operations.keys()) + 1}"
 
@@ -334,9 +355,16 @@ def _same(known: Operation, verb: Verb, money: Money | None) -> bool:
     return known.verb is verb and (money is None or money.minor == known.amount_minor)
 
 
+def _code_of(view: Transaction, operation: str) -> str:
+    submitted = (event.data for event in view.events if event.operation == operation and "code" in event.data)
+    return str(next(submitted, {}).get("code", ""))
+
+
 def _key_reused(known: Operation, verb: Verb) -> Operation:
     text = f"this key belongs to {known.verb.value} of {known.amount_minor} minor units; give another"
-    return Operation(known.id, verb, Status.REFUSED, 0, "", Outcome(OutcomeKind.DECLINED, Reason.KEY_REUSED, "", text))
+    return Operation(
+        known.id, verb, Status.REFUSED, 0, "", Outcome(OutcomeKind.DECLINED, Reason.KEY_REUSED, "", text)
+    )
 
 
 def _require(capabilities: Capabilities, channel: str, verb: Verb, capture: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from paysim.channels import Claim, Presentation, operator
 from paysim.channels.operator import Attempt
 from paysim.channels.qr import payer_code
-from paysim.core.errors import UsageError
+from paysim.core.errors import CurrencyMismatch, UsageError
 from paysim.core.event import Event
 from paysim.core.history import History
 from paysim.core.money import Money
@@ -28,7 +30,14 @@ class Prompt:
     """
 
     def __init__(
-        self, engine: Engine, payer: str, claim: Claim, text: str, *, saved: bool = False, remote: bool = False
+        self,
+        engine: Engine,
+        payer: str,
+        claim: Claim,
+        text: str,
+        *,
+        saved: bool = False,
+        remote: bool = False,
     ) -> None:
         self._engine = engine
         self._payer = payer
@@ -85,12 +94,13 @@ class Prompt:
         operation = book.payment if book.state is State.PENDING else ""
         if not operation:
             operation = f"{history.id}.{len(book.operations.keys() | history.shop.operations.keys()) + 1}"
+        channel = self._engine.channels.channel(self._claim.channel)
         return Attempt(
             operation,
             payer,
             payer.source(source),
             pin is None or payer.knows(pin),
-            single_use=bool(self._claim.code or self._claim.stand),
+            single_use=bool(self._claim.stand) or channel.capabilities.single_use,
             static_code=bool(self._claim.stand) or self._saved,
             remote=self._remote,
         )
@@ -119,6 +129,9 @@ class Prompt:
         engine = self._engine
         if self.outcome is not None:
             return self.outcome
+        currency = _stands(engine, self._claim)[0]["currency"]
+        if money.currency != currency:
+            raise CurrencyMismatch(f"the code is in {currency}, not in {money.currency}")
         id, at_ms = engine.identity("order"), engine.now_ms()
         history = engine.keep(History(id))
         draft = engine.draft()
@@ -252,7 +265,9 @@ class Person:
         at_ms = engine.now_ms()
         expires_ms = at_ms + operator.CODE_LIFETIME_MS
         draft = engine.draft()
-        draft.add(f"code/{code}", 0, Event("issued", at_ms, data={"payer": payer.id, "expires_ms": expires_ms}))
+        draft.add(
+            f"code/{code}", 0, Event("issued", at_ms, data={"payer": payer.id, "expires_ms": expires_ms})
+        )
         draft.commit()
         return Presentation("qr.payer", code, "", expires_ms)
 
@@ -264,12 +279,19 @@ class Person:
         engine = self._engine
         asked = [e.data["order"] for e in engine.journal.stream(f"person/{self.id}") if e.kind == "asked"]
         open_orders = [id for id in asked if engine.history(id).book.state is State.PENDING]
-        claims = [Claim("qr.payer", order=id, code="asked") for id in open_orders]
+        claims = [Claim(engine.history(id).book.channel, order=id, code="asked") for id in open_orders]
         return tuple(Prompt(engine, self.id, claim, "") for claim in claims)
 
 
 def new_person(
-    engine: Engine, id: str, name: str, *, pin: str, certificate: bool, agreed: Money | None, no_pin: Money | None
+    engine: Engine,
+    id: str,
+    name: str,
+    *,
+    pin: str,
+    certificate: bool,
+    agreed: Money | None,
+    no_pin: Money | None,
 ) -> Event:
     """The fact that a person opened a wallet."""
     data: dict[str, object] = {"name": name, "stem": accounts.payer(id), "certificate": certificate}
@@ -290,13 +312,18 @@ def _known(engine: Engine, id: str) -> Payer:
 
 
 def _check_stand(engine: Engine, claim: Claim, text: str) -> Outcome | None:
-    stream = engine.journal.find(f"stand/{claim.shop}/{claim.stand}")
-    if not stream:
+    issued = _stands(engine, claim)
+    if not issued:
         return Outcome.declined(Reason.NOT_FOUND, "no shop has such a code")
-    issued = (event.data for event in engine.journal.stream(stream) if event.kind == "code_issued")
-    if any(data["stand"] == claim.stand and data["text"] == text for data in issued):
+    if issued[0]["text"] == text and issued[0]["channel"] == claim.channel:
         return None
     return Outcome.declined(Reason.ALTERED_CODE, "the code is not the one that the shop made")
+
+
+def _stands(engine: Engine, claim: Claim) -> list[dict[str, Any]]:
+    stream = engine.journal.find(f"stand/{claim.shop}/{claim.stand}")
+    issued = (event.data for event in engine.journal.stream(stream) if event.kind == "code_issued")
+    return [data for data in issued if data["stand"] == claim.stand]
 
 
 def _note(engine: Engine, history: History, outcome: Outcome, at_ms: int) -> Outcome:
@@ -306,7 +333,9 @@ def _note(engine: Engine, history: History, outcome: Outcome, at_ms: int) -> Out
     return outcome
 
 
-def _act(engine: Engine, history: History, events: list[Event], at_ms: int, draft: Draft | None = None) -> Outcome:
+def _act(
+    engine: Engine, history: History, events: list[Event], at_ms: int, draft: Draft | None = None
+) -> Outcome:
     """Write the facts, tell the shop, and return the outcome that they carry."""
     draft = draft or engine.draft()
     for event in events:

@@ -192,7 +192,9 @@ class Sandbox:
 
     def orders(self) -> Iterator[Order]:
         """Every order that a shop or the operator knows, in order of id."""
-        ids = {name.partition("/")[2] for kind in ("order/", "shop/") for name, _ in self.journal.streams(kind)}
+        ids = {
+            name.partition("/")[2] for kind in ("order/", "shop/") for name, _ in self.journal.streams(kind)
+        }
         yield from (Order(self._engine, id) for id in sorted(ids))
 
     def register(self, channel: Channel) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 
 from paysim.channels import PresentRequest, Presentation, ShopFacts
-from paysim.core.errors import UsageError
+from paysim.core.errors import Unsupported, UsageError
 from paysim.core.event import Event
 from paysim.core.history import History
 from paysim.core.money import Money
+from paysim.core.operation import Verb
 from paysim.ledger import accounts
 
 from .engine import Engine
@@ -31,8 +32,10 @@ class Goods(msgspec.Struct, frozen=True):
     quantity: int = 1
 
     def __post_init__(self) -> None:
-        if not self.name or self.quantity < 1 or self.price.minor < 0:
-            raise UsageError("a line of goods has a name, at least one piece, and no negative price")
+        if not self.name or not self.name.isprintable() or self.quantity < 1 or self.price.minor < 0:
+            raise UsageError(
+                "a line of goods has a printable name, at least one piece, and no negative price"
+            )
 
 
 class Shop:
@@ -56,7 +59,12 @@ class Shop:
         return self.facts.name
 
     def create(
-        self, money: Money | None = None, *, reference: str = "", goods: Sequence[Goods] = (), capture: str = "auto"
+        self,
+        money: Money | None = None,
+        *,
+        reference: str = "",
+        goods: Sequence[Goods] = (),
+        capture: str = "auto",
     ) -> Order:
         """A new order for `money`, or for the sum of its `goods`.
 
@@ -72,7 +80,8 @@ class Shop:
         data: dict[str, Any] = {"currency": money.currency, "shop": self.id, "reference": reference or id}
         if goods:
             data["goods"] = [
-                {"name": line.name, "quantity": line.quantity, "price_minor": line.price.minor} for line in goods
+                {"name": line.name, "quantity": line.quantity, "price_minor": line.price.minor}
+                for line in goods
             ]
         if capture != "auto":
             data["capture"] = capture
@@ -93,26 +102,35 @@ class Shop:
             raise UsageError(f"the reference {data['reference']!r} belongs to another order; give a new one")
         return Order(self._engine, id)
 
-    def static_code(self, currency: str = "CNY") -> Presentation:
-        """A new standing code: many people pay it, each payment is an order of its own."""
-        return self._engine.run(lambda: self._static_code(currency))
+    def static_code(self, currency: str = "CNY", *, channel: str = "qr.static") -> Presentation:
+        """A new standing code: many people pay it, each payment is an order of its own.
 
-    def _static_code(self, currency: str) -> Presentation:
+        Raises Unsupported where the channel has no standing codes.
+        """
+        return self._engine.run(lambda: self._static_code(currency, channel))
+
+    def _static_code(self, currency: str, name: str) -> Presentation:
         engine = self._engine
-        channel = engine.channels.channel("qr.static")
+        channel = engine.channels.channel(name)
+        if not channel.capabilities.standing or Verb.PRESENT not in channel.capabilities.verbs:
+            raise Unsupported(f"{name} has no standing codes; create an order and present it")
         stand = engine.seed.digits("stand", engine.journal.position + 1, 6)
         at_ms, facts = engine.now_ms(), engine.shop_facts(self.id)
         shown = channel.present(PresentRequest(facts, "", Money(currency, 0), at_ms, stand))
         stream = f"merchant/{self.id}"
         draft = engine.draft()
-        issued = Event("code_issued", at_ms, data={"stand": stand, "text": shown.text})
+        data = {"stand": stand, "channel": name, "currency": currency, "text": shown.text}
+        issued = Event("code_issued", at_ms, data=data)
         draft.add(stream, len(engine.journal.stream(stream)), issued, f"stand/{self.id}/{stand}")
         draft.commit()
         return Presentation(channel.name, shown.text)
 
     def takings(self, currency: str = "CNY") -> Money:
         """What the operator owes the shop: pending and settled takings together."""
-        names = [accounts.tally_name(f"{accounts.merchant(self.id)}/{part}", currency) for part in ("pending", "available")]
+        names = [
+            accounts.tally_name(f"{accounts.merchant(self.id)}/{part}", currency)
+            for part in ("pending", "available")
+        ]
         return Money(currency, self._engine.run(lambda: sum(map(self._engine.tally, names))))
 
 
@@ -126,8 +144,8 @@ def _checked(money: Money | None, goods: Sequence[Goods], reference: str, captur
         money = total
     if money is None or money.minor <= 0:
         raise UsageError(f"an order is for more than nothing, not {money}; give an amount like CNY('12.80')")
-    if len(reference) > _REFERENCE_AT_MOST:
-        raise UsageError(f"a reference has at most {_REFERENCE_AT_MOST} characters")
+    if len(reference) > _REFERENCE_AT_MOST or not reference.isprintable():
+        raise UsageError(f"a reference has at most {_REFERENCE_AT_MOST} characters, all printable")
     if capture not in _CAPTURE_MODES:
         raise UsageError(f"capture is 'auto' or 'manual', not {capture!r}")
     return money

@@ -67,7 +67,9 @@ def _via(event: Event) -> str:
     if event.kind == "reached":
         return f"by {event.data['via']}"
     data = event.data
-    return str(next((data[name] for name in ("why", "verb", "channel", "payer", "ask") if data.get(name)), ""))
+    return str(
+        next((data[name] for name in ("why", "verb", "channel", "payer", "ask") if data.get(name)), "")
+    )
 
 
 def receipt(history: History, shop: ShopFacts) -> str:
@@ -80,5 +82,7 @@ def receipt(history: History, shop: ShopFacts) -> str:
         total = Money(currency, line["price_minor"] * line["quantity"])
         lines.append(f"  {line['quantity']} x {line['name']:<24} {total.text:>10}")
     sums = (("total", view.amount_minor), ("paid", view.captured_minor), ("refunded", view.refunded_minor))
-    lines += [f"{name:<10} {Money(currency, minor)!s:>20}" for name, minor in sums if minor or name == "total"]
+    lines += [
+        f"{name:<10} {Money(currency, minor)!s:>20}" for name, minor in sums if minor or name == "total"
+    ]
     return "\n".join([*lines, view.state.value])
