@@ -39,11 +39,15 @@ _DIGITS: Final = {n: f"{n:02}" for n in range(1, 100)}
 _FOUR_HEX: Final = re.compile(r"[0-9A-Fa-f]{4}")
 
 
-class _Headers(dict[str, tuple[str, int]]):
-    """ID and length by the four characters that begin an object; legal ones are kept, 9,900 at most."""
+class _Headers(dict[str, tuple[str, int, bool]]):
+    """ID, length and "a template at the root" by the four characters that begin an object.
 
-    def __missing__(self, header: str) -> tuple[str, int]:
-        found = self[header] = (_ID[header[:2]], _LENGTH[header[2:]])
+    Legal ones are kept when first met, 9,900 at most; others raise KeyError.
+    """
+
+    def __missing__(self, header: str) -> tuple[str, int, bool]:
+        ident, length = _ID[header[:2]], _LENGTH[header[2:]]
+        found = self[header] = (ident, length, ident in TEMPLATES)
         return found
 
 
@@ -89,25 +93,57 @@ def split(text: str) -> dict[str, str]:
 
     Source: EMV QRCPS Merchant-Presented Mode 3.2
     """
+    try:
+        return _level(text)
+    except KeyError:
+        objects, at, why = _first_fault(text)
+        raise DecodeError(why, offset=at, decoded_so_far=objects, source=SOURCE) from None
+
+
+def _level(text: str) -> dict[str, str]:
+    """The objects of one level; any fault is a KeyError."""
     objects: dict[str, str] = {}
     at = count = 0
     end = len(text)
-    try:
-        while at < end:
-            start = at + 4
-            ident, length = _HEADERS[text[at:start]]
-            at = start + length
-            objects[ident] = text[start:at]
-            count += 1
-    except KeyError:
-        raise DecodeError(
-            "no object of ID, length and value", offset=at, decoded_so_far=objects, source=SOURCE
-        ) from None
+    while at < end:
+        start = at + 4
+        ident, length, _ = _HEADERS[text[at:start]]
+        at = start + length
+        objects[ident] = text[start:at]
+        count += 1
     if at != end or count != len(objects):
-        raise DecodeError(
-            "an object is cut or occurs twice", offset=at, decoded_so_far=objects, source=SOURCE
-        )
+        raise KeyError
     return objects
+
+
+def _root(text: str) -> Fields:
+    """The objects of the root, its templates' inside them; any fault is a KeyError."""
+    objects: Fields = {}
+    at = count = 0
+    end = len(text)
+    while at < end:
+        start = at + 4
+        ident, length, template = _HEADERS[text[at:start]]
+        at = start + length
+        objects[ident] = _level(text[start:at]) if template else text[start:at]
+        count += 1
+    if at != end or count != len(objects):
+        raise KeyError
+    additional = objects.get(_ADDITIONAL)
+    if additional is not None and max(additional) >= _FIRST_PAYMENT_SYSTEM:
+        for ident in additional:
+            if ident >= _FIRST_PAYMENT_SYSTEM:
+                additional[ident] = _level(additional[ident])
+    return objects
+
+
+def _first_fault(text: str) -> tuple[dict[str, str], int, str]:
+    """What was read before the first fault of one level, where the fault is, and what it is."""
+    reading = _Reading()
+    objects, _ = reading.level(text, "", 0)
+    first = reading.issues[0]
+    before = {ident: value for ident, value in objects.items() if reading.places[ident] < first.offset}
+    return before, first.offset, first.text
 
 
 def decode(text: str) -> Syntax:
@@ -120,16 +156,8 @@ def decode(text: str) -> Syntax:
     ['CRC_MISSING']
     """
     try:
-        fields: Fields = split(text)
-        for ident in fields:
-            if ident in TEMPLATES:
-                fields[ident] = split(fields[ident])
-        additional = fields.get(_ADDITIONAL)
-        if additional is not None and max(additional) >= _FIRST_PAYMENT_SYSTEM:
-            for ident in additional:
-                if ident >= _FIRST_PAYMENT_SYSTEM:
-                    additional[ident] = split(additional[ident])
-    except DecodeError:
+        fields = _root(text)
+    except KeyError:
         return examine(text)
     if fields.get("63") == crc(text[:-4]) and next(reversed(fields)) == "63" and text.startswith("00"):
         return Syntax(fields, (), True, _NOWHERE)

@@ -253,8 +253,9 @@ def recognise(fields: Mapping[str, Any]) -> Profile | None:
     'pix'
     """
     named = []
-    for ident, value in fields.items():
-        if ident in _ACCOUNTS and value.__class__ is dict:
+    for ident in _ACCOUNTS.intersection(fields):  # in any order: the rank decides
+        value = fields[ident]
+        if value.__class__ is dict:
             owner = value.get("00", "")
             row = _SPELLINGS.get(owner) or _BY_GUID.get(owner.upper())
             if row is not None:

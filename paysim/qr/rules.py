@@ -109,7 +109,8 @@ NETWORKS: Final = {
 
 ACCOUNTS: Final = frozenset(f"{n:02}" for n in range(2, 52))
 _MANDATORY: Final = ("52", "53", "58", "59", "60")
-_FEES: Final = frozenset({"55", "56", "57"})
+_MANDATORY_IDS: Final = frozenset(_MANDATORY)
+_FEES: Final = frozenset({"56", "57"})
 
 Accepts: TypeAlias = Callable[[Any], object]
 Found: TypeAlias = Iterator[tuple[str, str]]  # issue code and path
@@ -156,9 +157,6 @@ def _text(least: int, most: int) -> Accepts:
     return lambda value: least <= len(value) <= most and (value.isascii() or not _NOT_S.search(value))
 
 
-_GUID: Final = _ascii(str.isprintable, 1, _GUID_MOST)
-
-
 def _anything(_value: object) -> bool:
     return True
 
@@ -169,9 +167,12 @@ def _anything(_value: object) -> bool:
 def _owned(inside: Any) -> object:
     if inside.__class__ is str:
         return True
-    values = inside.values()
-    return _GUID(inside.get("00", "")) and (
-        all(map(str.isascii, values)) or not any(_NOT_S.search(value) for value in values)
+    guid = inside.get("00", "")
+    return (
+        0 < len(guid) <= _GUID_MOST
+        and guid.isascii()
+        and guid.isprintable()
+        and ("".join(inside.values()).isascii() or not any(_NOT_S.search(value) for value in inside.values()))
     )
 
 
@@ -213,9 +214,9 @@ def faults(fields: Fields, whole: bool) -> list[tuple[str, str]]:
     """Every deviation in what the objects mean, as issue code and path."""
     refused = [ident for ident, value in fields.items() if not _IN_ROOT[ident](value)]
     found = [fault for ident in refused for fault in _explain(ident, fields[ident])]
-    if not _FEES.isdisjoint(fields):
+    if "55" in fields or not _FEES.isdisjoint(fields):
         found += _fee_faults(fields, whole)
-    if whole:
+    if whole and (ACCOUNTS.isdisjoint(fields) or not fields.keys() >= _MANDATORY_IDS):
         found += _absences(fields)
     return found
 
@@ -282,17 +283,19 @@ def _explain_language(path: str, inside: Mapping[str, str]) -> Found:
 _EXPLAIN: Final = {"62": _explain_additional, "64": _explain_language}
 
 
-def _fee_faults(fields: Fields, whole: bool) -> Found:
+def _fee_faults(fields: Fields, whole: bool) -> list[tuple[str, str]]:
     """Objects 56 and 57 against 55. Source: EMV QRCPS Merchant-Presented Mode 4.7.6 to 4.7.8."""
-    for ident, cause, judge in (("56", "02", _fixed_faults), ("57", "03", _percent_faults)):
+    found: list[tuple[str, str]] = []
+    for ident, cause, judge in _FEE_ROWS:
         value, wanted = fields.get(ident), fields.get("55") == cause
         if value is None:
             if wanted and whole:
-                yield f"FEE_{ident}_MISSING", ident
+                found.append((f"FEE_{ident}_MISSING", ident))
         elif not wanted:
-            yield f"FEE_{ident}_UNEXPECTED", ident
+            found.append((f"FEE_{ident}_UNEXPECTED", ident))
         elif value:
-            yield from ((code, ident) for code in judge(value))
+            found += ((code, ident) for code in judge(value))
+    return found
 
 
 def _fixed_faults(value: str) -> Iterable[str]:
@@ -310,6 +313,9 @@ def _percent_faults(value: str) -> Iterable[str]:
         yield "FEE_57_FORMAT"
     elif not 0 < hundredths(value) < 100_00:
         yield "FEE_57_RANGE"
+
+
+_FEE_ROWS: Final = (("56", "02", _fixed_faults), ("57", "03", _percent_faults))
 
 
 def _absences(fields: Fields) -> Found:
