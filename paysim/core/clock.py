@@ -68,3 +68,7 @@ class VirtualClock:
         """Move forward to `at_ms`; raises UsageError as `check` does."""
         self.check(at_ms)
         self._now_ms = at_ms
+
+    def take_back(self, at_ms: int) -> None:
+        """Go back to `at_ms` after an advance that could not be written."""
+        self._now_ms = min(self._now_ms, at_ms)

@@ -97,6 +97,9 @@ class Journal(Protocol):
     def batch(self) -> AbstractContextManager[None]:
         """Group the appends inside into one commit: faster, and acknowledged when the block ends."""
 
+    def snapshot(self) -> AbstractContextManager[None]:
+        """What is read inside is the state of one moment, whatever others append."""
+
     def close(self) -> None:
         """Let go of the medium; closing twice is harmless."""
 

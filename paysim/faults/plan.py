@@ -36,6 +36,14 @@ class FaultPlan:
                 return fault
         return None
 
+    def mark(self) -> tuple[tuple[Fault, int], ...]:
+        """What can still strike, for `restore`."""
+        return tuple(self._left)
+
+    def restore(self, mark: tuple[tuple[Fault, int], ...]) -> None:
+        """What struck since the mark did not happen: the command was not written."""
+        self._left[:] = mark
+
     def clear(self) -> None:
         """Nothing goes wrong any more."""
         self._left.clear()

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from heapq import merge
+from itertools import groupby
+from typing import Final, NamedTuple
 
 from paysim.core.errors import InvalidTransition, InvariantBroken, JournalDamaged
-from paysim.core.event import Record
+from paysim.core.event import Event, Record
 from paysim.core.history import History
 from paysim.core.ports import Journal
 from paysim.core.transaction import Transaction
 
 from .accounts import is_account
-from .journal import post, settle_tally
+from .journal import GENESIS, post, settle_tally
 
-__all__ = ["Report", "check_sums", "sums", "verify"]
+__all__ = ["Report", "check_sums", "histories", "replay", "settle", "sums", "verify"]
+
+_STEP: Final = 256
+"""How many records or orders pass between two reports of progress."""
+
+_PAYMENT: Final = ("order", "shop")
+"""The kinds of the two streams of a payment."""
+
+_ANEW: Final = "`paysim verify FILE --repair` counts it anew"
 
 
 def check_sums(book: Transaction) -> None:
@@ -46,64 +57,109 @@ class Report(NamedTuple):
     heads_seen: bool
 
 
-def verify(
-    journal: Journal, head: bytes | None = None, progress: Callable[[int], None] = lambda _count: None
-) -> Report:
+Progress = Callable[[int], None]
+
+
+def verify(journal: Journal, head: bytes | None = None, progress: Progress = lambda _count: None) -> Report:
     """Check chain, replay and every invariant of a journal.
 
     With `head`, the hash of an earlier state, also that nothing was rewritten or cut after it. `progress` is
-    called with the count of records and orders seen. Raises JournalDamaged at the first fault.
+    called now and then with the count of records and orders seen. Raises JournalDamaged at the first fault,
+    with its position; position 0 says that every record is good, and only balances or timers are wrong.
     """
-    tallies: dict[str, int] = {}
-    versions: dict[str, int] = {}
-    keys: set[str] = set()
-    seen = head is None
-    last = bytes(32)
-    count = 0
-    for record in journal.records():
-        count += 1
-        last = record.hash
-        seen = seen or last == head
-        if record.version != versions.get(record.stream, 0) + 1 or record.key in keys:
-            raise JournalDamaged(f"record {count} repeats a version or a key", position=count)
-        versions[record.stream] = record.version
-        if record.key:
-            keys.add(record.key)
-        _replay_tallies(record, tallies)
-        progress(count)
-    if not seen:
-        raise JournalDamaged("the head that was given is not in this journal: it was cut or rewritten", position=count)
-    if sorted(tallies.items()) != journal.tallies():
-        raise JournalDamaged("the stored balances are not the sums of the records", position=count)
-    orders = _replay_orders(journal, versions, lambda done: progress(count + done))
-    totals = sums(journal)
-    if any(totals.values()):
-        raise JournalDamaged(f"the accounts do not sum to zero: {totals}", position=count)
-    return Report(count, last, orders, totals, head is not None)
+    with journal.snapshot():
+        tallies: dict[str, int] = {}
+        kinds: Counter[str] = Counter()
+        count, last, seen = 0, GENESIS, head in (None, GENESIS)
+        for record in journal.records():
+            count, last = record.position, record.hash
+            seen = seen or last == head
+            kinds[record.stream.partition("/")[0]] += 1
+            if record.key and journal.find(record.key) != record.stream:
+                raise JournalDamaged(f"the key of record {count} leads to another record", position=count)
+            settle(record, tallies)
+            if not count % _STEP:
+                progress(count)
+        if not seen:
+            raise JournalDamaged(
+                "the head that was given is not in this journal, which was cut or rewritten; find a copy "
+                "that has it",
+                position=count + 1,
+            )
+        orders = _check_folds(journal, kinds, tallies, lambda done: progress(count + done))
+        progress(count + orders)
+        totals = sums(journal)
+        if any(totals.values()):
+            raise JournalDamaged(f"the accounts do not sum to zero: {totals}", position=count)
+        return Report(count, last, orders, totals, head is not None)
 
 
-def _replay_tallies(record: Record, tallies: dict[str, int]) -> None:
+def settle(record: Record, tallies: dict[str, int]) -> None:
+    """Add what a record says to the tallies.
+
+    Raises JournalDamaged where a transfer, a floor or a ceiling does not hold.
+    """
+    event, position = record.event, record.position
+    if not (event.transfers or event.counts):
+        return
     adds: dict[str, int] = {}
     ceilings: dict[str, int] = {}
     try:
-        post(record.event, adds, ceilings)
+        post(event, adds, ceilings)
         for name, minor in adds.items():
             tallies[name] = settle_tally(name, tallies.get(name, 0), minor, ceilings.get(name))
     except InvariantBroken as error:
-        raise JournalDamaged(f"record {record.position}: {error}", position=record.position) from None
+        raise JournalDamaged(f"record {position}: {error}", position=position) from None
 
 
-def _replay_orders(journal: Journal, versions: dict[str, int], progress: Callable[[int], None]) -> int:
+def _check_folds(
+    journal: Journal, kinds: Mapping[str, int], tallies: dict[str, int], progress: Progress
+) -> int:
+    """How many orders there are; what the journal keeps beside its records is compared with them."""
+    if sorted(tallies.items()) != journal.tallies():
+        wrong = dict(set(tallies.items()) ^ set(journal.tallies()))
+        raise JournalDamaged(f"the balance {min(wrong)} is not the sum of the records; {_ANEW}")
+    orders = 0
     timers: list[tuple[str, int]] = []
-    identities = sorted({name.partition("/")[2] for name in versions if name.startswith(("order/", "shop/"))})
-    for done, identity in enumerate(identities, 1):
-        due_ms = replay(journal, identity).due_ms()
+    found = sum(
+        len(events) for kind in kinds if kind not in _PAYMENT for _, events in journal.streams(f"{kind}/")
+    )
+    for history in histories(journal):
+        orders += 1
+        found += history.book_version + history.shop_version
+        due_ms = history.due_ms()
         if due_ms is not None:
-            timers.append((identity, due_ms))
-        progress(done)
+            timers.append((history.id, due_ms))
+        if not orders % _STEP:
+            progress(orders)
+    if found != sum(kinds.values()):
+        raise JournalDamaged("a record is not found by its stream", position=_first_lost(journal))
     if timers != journal.timers():
-        raise JournalDamaged("the stored timers are not those that the records leave open", position=journal.position)
-    return len(identities)
+        wrong = dict(set(timers) ^ set(journal.timers()))
+        raise JournalDamaged(f"the timer of {min(wrong)} is not what the records leave open; {_ANEW}")
+    return orders
+
+
+def _first_lost(journal: Journal) -> int:
+    lengths: dict[str, int] = {}
+    for record in journal.records():
+        if record.stream not in lengths:
+            lengths[record.stream] = len(journal.stream(record.stream))
+        if record.version > lengths[record.stream]:
+            return record.position
+    return 0
+
+
+def histories(journal: Journal) -> Iterator[History]:
+    """The history of every order in order of id, folded anew as `replay` does."""
+    streams = merge(*(journal.streams(f"{kind}/") for kind in _PAYMENT), key=_identity)
+    for identity, group in groupby(streams, _identity):
+        events = {name.partition("/")[0]: facts for name, facts in group}
+        yield _fold(journal, identity, events.get("order", []), events.get("shop", []))
+
+
+def _identity(stream: tuple[str, list[Event]]) -> str:
+    return stream[0].partition("/")[2]
 
 
 def replay(journal: Journal, identity: str) -> History:
@@ -111,13 +167,27 @@ def replay(journal: Journal, identity: str) -> History:
 
     Raises JournalDamaged where the records do not follow the state table or break a sum.
     """
+    return _fold(journal, identity, journal.stream(f"order/{identity}"), journal.stream(f"shop/{identity}"))
+
+
+def _fold(journal: Journal, identity: str, book: list[Event], shop: list[Event]) -> History:
     history = History(identity)
+    kind = "order"
     try:
-        for event in journal.stream(f"order/{identity}"):
+        for event in book:
             history.at_operator(event)
             check_sums(history.book)
-        for event in journal.stream(f"shop/{identity}"):
+        kind = "shop"
+        for event in shop:
             history.at_shop(event)
-    except (InvalidTransition, InvariantBroken, KeyError, TypeError, ValueError) as error:
-        raise JournalDamaged(f"order {identity} does not replay: {error}", position=journal.position) from None
+        history.due()
+    except (InvalidTransition, InvariantBroken, LookupError, TypeError, ValueError, AttributeError) as error:
+        version = (history.book_version if kind == "order" else history.shop_version) + 1
+        position = _position(journal, f"{kind}/{identity}", version)
+        raise JournalDamaged(f"record {position} does not replay: {error}", position=position) from None
     return history
+
+
+def _position(journal: Journal, stream: str, version: int) -> int:
+    """Where a record is, or the one before it."""
+    return max(r.position for r in journal.records() if r.stream == stream and r.version <= version)

@@ -20,7 +20,18 @@ from paysim.core.ports import Change
 
 from .accounts import overdraws
 
-__all__ = ["GENESIS", "Line", "MemoryJournal", "Prepared", "chain", "decode_event", "post", "prepare", "read", "settle_tally"]
+__all__ = [
+    "GENESIS",
+    "Line",
+    "MemoryJournal",
+    "Prepared",
+    "chain",
+    "decode_event",
+    "post",
+    "prepare",
+    "read",
+    "settle_tally",
+]
 
 GENESIS: Final = bytes(32)
 
@@ -110,7 +121,7 @@ def decode_event(event: bytes | str, position: int) -> Event:
     """The event of a stored line; raises JournalDamaged where it is none."""
     try:
         return _decode(event)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise JournalDamaged(f"record {position} is no event: {error}", position=position) from None
 
 
@@ -161,8 +172,14 @@ class MemoryJournal:
         for _, _, key in entries:
             if key and key in keys:
                 raise InvariantBroken(f"the key {key!r} has had its effect already")
+        keyed = [key for _, _, key in entries if key]
+        if len(set(keyed)) < len(keyed):
+            raise InvariantBroken("one append has a key twice")
         lines, adds, ceilings = prepare(entries, expected, self.position, self.head)
-        after = {name: settle_tally(name, tallies.get(name, 0), add, ceilings.get(name)) for name, add in adds.items()}
+        after = {
+            name: settle_tally(name, tallies.get(name, 0), add, ceilings.get(name))
+            for name, add in adds.items()
+        }
         self._lines += lines
         for stream, event, key in entries:
             if stream in streams:
@@ -229,6 +246,10 @@ class MemoryJournal:
 
     def batch(self) -> AbstractContextManager[None]:
         """Nothing to group in memory."""
+        return nullcontext()
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Nobody else can append to this journal."""
         return nullcontext()
 
     def close(self) -> None:

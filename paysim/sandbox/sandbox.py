@@ -242,7 +242,7 @@ class Sandbox:
 
     def verify(self) -> Report:
         """Check the chain, the replay and every invariant; raises JournalDamaged at the first fault."""
-        return verify(self.journal)
+        return self._engine.run(lambda: verify(self.journal))
 
 
 def _journal(store: str | Path | Journal, durability: str) -> Journal:

@@ -1,5 +1,6 @@
 """The journal on disk."""
 
+from .rescue import Repair, repair
 from .sqlite import SqliteJournal
 
-__all__ = ["SqliteJournal"]
+__all__ = ["Repair", "SqliteJournal", "repair"]

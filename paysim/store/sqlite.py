@@ -11,43 +11,41 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NoReturn
-from urllib.parse import quote
+from typing import Any, Final
 
 from paysim.core.errors import ConfigError, InvariantBroken, JournalDamaged, StoreError, VersionConflict
 from paysim.core.event import Entry, Event, Record
 from paysim.core.ports import Change
-from paysim.ledger.journal import GENESIS, Line, chain, decode_event, prepare, read, settle_tally
+from paysim.ledger.journal import GENESIS, Line, Prepared, chain, decode_event, prepare, read, settle_tally
 
-__all__ = ["APPLICATION_ID", "SqliteJournal"]
+from .file import APPLICATION_ID, FORMAT, SCHEMA, connect, damage_advice, named, place
+from .salvage import salvage_file
 
-APPLICATION_ID: Final = 0x50_53_49_4D  # "PSIM"
-_FORMAT: Final = 1
+__all__ = ["INSERT", "SqliteJournal", "row_of"]
+
 _TAIL: Final = 64
 """How many of the newest records are checked when a file is opened; `verify` checks them all."""
 
 _SYNCHRONOUS: Final = {"full": "FULL", "normal": "NORMAL"}
-
-_SCHEMA: Final = f"""
-CREATE TABLE record (
-    position INTEGER PRIMARY KEY, subject TEXT NOT NULL, kind TEXT NOT NULL, version INTEGER NOT NULL,
-    key TEXT, event TEXT NOT NULL, hash BLOB NOT NULL, UNIQUE (subject, kind, version));
-CREATE UNIQUE INDEX record_key ON record (key) WHERE key IS NOT NULL;
-CREATE TABLE tally (name TEXT PRIMARY KEY, minor INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE timer (due_ms INTEGER NOT NULL, name TEXT NOT NULL, PRIMARY KEY (due_ms, name)) WITHOUT ROWID;
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {_FORMAT};
-"""
-
-# A stream `kind/subject` is stored as two columns, subject first, so that the two streams of one order lie
-# on one page of the index; small pages, because a commit writes whole ones.
-_PAGE_BYTES: Final = 1_024
 _CHECKPOINT_PAGES: Final = 16_000
+_CHUNK: Final = 512
+"""How many records are read at once: no read stays open between them, whatever the caller does."""
 
-_LINES: Final = (
-    "SELECT position, kind || '/' || subject, version, ifnull(key, ''), CAST(event AS BLOB), hash FROM record"
+_MAX_ADD: Final = 2**62
+
+# Columns as they are stored, text as bytes: an edited file holds anything, and each is checked by _line.
+_COLUMNS: Final = (
+    "SELECT r.position, CAST(iif(instr(r.kind, '/'), NULL, r.kind || '/' || r.subject) AS BLOB), r.version, "
+    "CAST(ifnull(r.key, '') AS BLOB), CAST(r.event AS BLOB), r.hash"
 )
-_INSERT: Final = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?)"
+_LINES: Final = f"{_COLUMNS} FROM record r WHERE r.position > ? ORDER BY r.position LIMIT {_CHUNK}"
+_LINKED: Final = f"{_COLUMNS}, b.hash FROM record r LEFT JOIN record b ON b.position = r.position - 1"
+_STREAM: Final = f"{_LINKED} WHERE r.subject = ? AND r.kind = ? ORDER BY r.version"
+_STREAMS: Final = (
+    f"{_LINKED} WHERE (r.subject, r.version) > (?, ?) AND r.kind = ? AND substr(r.subject, 1, ?) = ? "
+    f"ORDER BY r.subject, r.version LIMIT {_CHUNK}"
+)
+INSERT: Final = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?)"
 _ADD: Final = (
     "INSERT INTO tally VALUES (?, ?) ON CONFLICT DO UPDATE SET minor = minor + excluded.minor RETURNING minor"
 )
@@ -58,7 +56,8 @@ class SqliteJournal:
 
     `busy_ms` is how long to wait for another process's lock; `max_pages` bounds the file (SQLite's
     max_page_count). Raises StoreError where the file cannot be opened or written, and JournalDamaged where
-    it was cut or edited; `paysim verify FILE --repair` keeps what is readable then.
+    it was cut or edited; `paysim verify FILE --repair` keeps what is readable then. To append, the newest
+    records must be good; with `read_only` whatever comes before the damage can be read.
     """
 
     def __init__(
@@ -73,64 +72,121 @@ class SqliteJournal:
         if durability not in _SYNCHRONOUS:
             raise ConfigError(f"durability is 'full' or 'normal', not {durability!r}")
         self.path = Path(path)
-        self._batching = False
-        self._closed = False
-        with _named(self.path):
-            self._db = _connect(self.path, read_only, busy_ms)
-            try:
-                self._open(durability, read_only, max_pages)
-            except BaseException:
-                self._db.close()
+        self._batching = self._batch_lost = self._closed = False
+        real = place(self.path, create=not read_only)
+        try:
+            with named(self.path):
+                self._db = connect(real, read_only=read_only, busy_ms=busy_ms)
+                try:
+                    self._open(durability, read_only, max_pages)
+                except BaseException:
+                    self._db.close()
+                    raise
+        except JournalDamaged as damage:
+            if not read_only or damage.position:
                 raise
+            found = salvage_file(real)
+            raise JournalDamaged(
+                f"{damage}; {found.count} records are readable", position=found.cut
+            ) from None
 
     def _open(self, durability: str, read_only: bool, max_pages: int | None) -> None:
         execute = self._db.execute
+        execute("PRAGMA cell_size_check = ON")
+        self._check_schema()
         if not read_only:
-            self._create()
             execute("PRAGMA journal_mode = WAL")
             execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             execute(f"PRAGMA synchronous = {_SYNCHRONOUS[durability]}")
-        if execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-            raise StoreError(f"{self.path} is a SQLite file, but no paysim journal; give another path")
-        if execute("PRAGMA user_version").fetchone()[0] != _FORMAT:
-            raise StoreError(f"{self.path} was written by another version of paysim")
         if max_pages is not None:
             execute(f"PRAGMA max_page_count = {int(max_pages)}")
         execute("PRAGMA cache_size = -16384")
-        self._data_version = execute("PRAGMA data_version").fetchone()[0]
+        self._data_version = self._version()
         self._load_head()
-        self._check_tail()
+        if not read_only:
+            self._check_tail()
 
-    def _create(self) -> None:
-        if self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-            return
-        self._db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-        self._db.execute("BEGIN IMMEDIATE")
-        if not self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-            for statement in _SCHEMA.split(";")[:-1]:
-                self._db.execute(statement)
-        self._db.execute("COMMIT")
+    def _check_schema(self) -> None:
+        if self._db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+            raise StoreError(f"{self.path} is a SQLite file, but no paysim journal; give another path")
+        if self._db.execute("PRAGMA user_version").fetchone()[0] != FORMAT:
+            raise StoreError(f"{self.path} was written by another version of paysim; open it with that one")
+        found = {
+            name: " ".join(sql.split())
+            for name, sql in self._db.execute(
+                "SELECT name, CAST(sql AS TEXT) FROM sqlite_schema WHERE sql IS NOT NULL"
+            )
+        }
+        for name, sql in SCHEMA.items():
+            if found.get(name) != sql:
+                raise self._damaged(f"its {name!r} is missing or altered")
+
+    def _damaged(self, what: str, position: int = 0) -> JournalDamaged:
+        return JournalDamaged(f"{self.path}: {what}; {damage_advice(self.path)}", position=position)
+
+    def _version(self) -> int:
+        version: int = self._db.execute("PRAGMA data_version").fetchone()[0]
+        return version
 
     def _load_head(self) -> None:
         row = self._db.execute("SELECT position, hash FROM record ORDER BY position DESC LIMIT 1").fetchone()
-        self._position: int = row[0] if row else 0
-        self._head: bytes = row[1] if row else GENESIS
+        position, head = row or (0, GENESIS)
+        if type(head) is not bytes or (row and position < 1):
+            raise self._damaged(f"record {position} was edited", max(position, 1))
+        self._position: int = position
+        self._head: bytes = head
 
     def _check_tail(self) -> None:
         after = max(0, self._position - _TAIL)
-        for _ in read(self._lines(after), after, self._hash_at(after)):
+        for _ in self._read(after, self._hash_at(after)):
             pass
 
     def _hash_at(self, position: int) -> bytes:
         if not position:
             return GENESIS
         row = self._db.execute("SELECT hash FROM record WHERE position = ?", (position,)).fetchone()
-        if row is None:
-            raise JournalDamaged(f"{self.path}: record {position} is missing", position=position)
-        return bytes(row[0])
+        if row is None or type(row[0]) is not bytes:
+            raise self._damaged(f"record {position} is missing or was edited", position)
+        return row[0]
 
-    def _lines(self, after: int = 0) -> Iterator[Line]:
-        return map(Line._make, self._db.execute(f"{_LINES} WHERE position > ? ORDER BY position", (after,)))
+    def _read(self, after: int = 0, head: bytes = GENESIS) -> Iterator[Record]:
+        """The records that follow; an error of the medium is named with the first record that it takes."""
+        last = after
+        try:
+            for record in read(self._lines(after), after, head):
+                last = record.position
+                yield record
+        except JournalDamaged as damage:
+            raise self._damaged(str(damage).partition(";")[0], damage.position or last + 1) from None
+
+    def _lines(self, after: int) -> Iterator[Line]:
+        while True:
+            rows, error = self._some(_LINES, (after,))
+            yield from map(self._line, rows)
+            if error is not None:
+                raise error
+            if len(rows) < _CHUNK:
+                return
+            after = rows[-1][0]
+
+    def _some(self, sql: str, values: tuple[Any, ...]) -> tuple[list[Any], StoreError | None]:
+        """The rows up to an error, and the error."""
+        rows: list[Any] = []
+        try:
+            with named(self.path):
+                rows.extend(self._db.execute(sql, values))
+        except StoreError as error:
+            return rows, error
+        return rows, None
+
+    def _line(self, row: tuple[Any, ...]) -> Line:
+        position, stream, version, key, event, hash_ = row
+        if stream is None or event is None or type(version) is not int or type(hash_) is not bytes:
+            raise self._damaged(f"record {position} was edited", position)
+        try:
+            return Line(position, stream.decode(), version, key.decode(), event, hash_)
+        except UnicodeDecodeError:
+            raise self._damaged(f"record {position} was edited: it is not UTF-8", position) from None
 
     @property
     def position(self) -> int:
@@ -146,125 +202,165 @@ class SqliteJournal:
         self, entries: Sequence[Entry], expected: Mapping[str, int], timers: Mapping[str, Change]
     ) -> int:
         """Write all entries or none, and return the position of the last (see core.ports.Journal)."""
+        if not entries:
+            return self._position
+        if self._batch_lost:
+            raise StoreError(f"{self.path}: an error has undone this batch; leave it, and begin another")
         prepared = prepare(entries, expected, self._position, self._head)
         execute = self._db.execute
-        try:
-            execute("SAVEPOINT append" if self._batching else "BEGIN IMMEDIATE")
+        with named(self.path):
             try:
-                if execute("PRAGMA data_version").fetchone()[0] != self._data_version:
-                    raise VersionConflict("another process has appended to this journal")
-                self._write(prepared.lines, prepared.adds, prepared.ceilings)
-                for name, (before_ms, due_ms) in timers.items():
-                    if before_ms is not None:
-                        execute("DELETE FROM timer WHERE due_ms = ? AND name = ?", (before_ms, name))
-                    if due_ms is not None:
-                        execute("INSERT INTO timer VALUES (?, ?)", (due_ms, name))
+                execute("SAVEPOINT append" if self._batching else "BEGIN IMMEDIATE")
+                self._expect_no_other()
+                self._write(prepared)
+                self._set_timers(timers)
                 execute("RELEASE append" if self._batching else "COMMIT")
             except BaseException:
                 self._undo()
                 raise
-        except sqlite3.Error as error:
-            self._fail(error)
         last = prepared.lines[-1]
         self._position, self._head = last.position, last.hash
         return self._position
 
-    def _write(self, lines: list[Line], adds: dict[str, int], ceilings: dict[str, int]) -> None:
+    def _expect_no_other(self) -> None:
+        if self._version() != self._data_version:
+            raise VersionConflict("another process has appended to this journal; load again, decide again")
+
+    def _write(self, prepared: Prepared) -> None:
         execute = self._db.execute
         try:
-            self._db.executemany(_INSERT, map(_row, lines))
+            self._db.executemany(INSERT, map(row_of, prepared.lines))
         except sqlite3.IntegrityError as error:
-            if "record.key" not in str(error):
-                raise VersionConflict("another append took this place in the journal") from None
-            raise InvariantBroken("a key of this append has had its effect already") from None
-        for name, add in adds.items():
+            if "record.key" in str(error):
+                raise InvariantBroken("a key of this append has had its effect already") from None
+            raise VersionConflict("another append took this place in the journal") from None
+        for name, add in prepared.adds.items():
+            if abs(add) > _MAX_ADD:
+                raise InvariantBroken(f"{name} would leave 62 bits")
             after = execute(_ADD, (name, add)).fetchone()[0]
-            settle_tally(name, after - add, add, ceilings.get(name))
+            if type(after) is not int:
+                raise self._damaged(f"the balance {name} was edited")
+            settle_tally(name, after - add, add, prepared.ceilings.get(name))
+
+    def _set_timers(self, timers: Mapping[str, Change]) -> None:
+        for name, (before_ms, due_ms) in timers.items():
+            if before_ms is not None:
+                self._db.execute("DELETE FROM timer WHERE due_ms = ? AND name = ?", (before_ms, name))
+            if due_ms is not None:
+                self._db.execute("INSERT INTO timer VALUES (?, ?)", (due_ms, name))
 
     def _undo(self) -> None:
-        # After an I/O error SQLite may have rolled back by itself; the state on disk is what counts.
+        # After an I/O error SQLite may have rolled back by itself, a whole batch with it: what is on the disk
+        # counts.
         try:
-            if self._batching:
+            if self._batching and self._db.in_transaction:
                 self._db.execute("ROLLBACK TO append")
                 self._db.execute("RELEASE append")
-            elif self._db.in_transaction:
+                return
+        except sqlite3.Error:
+            pass
+        self._batch_lost = self._batching
+        self._roll_back()
+
+    def _roll_back(self) -> None:
+        try:
+            if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
         except sqlite3.Error:
             pass
 
-    def _fail(self, error: sqlite3.Error) -> NoReturn:
-        raise _translate(error, self.path) from None
-
     def stream(self, name: str) -> list[Event]:
-        """The events of one stream, oldest first; raises JournalDamaged where one was edited."""
-        rows = self._all(
-            "SELECT r.position, r.version, ifnull(r.key, ''), CAST(r.event AS BLOB), r.hash, b.hash FROM record r "
-            "LEFT JOIN record b ON b.position = r.position - 1 WHERE r.subject = ? AND r.kind = ? ORDER BY r.version",
-            _split(name)[::-1],
-        )
-        return [self._checked(Line(p, name, v, k, e, h), before) for p, v, k, e, h, before in rows]
+        """The events of one stream, oldest first; raises JournalDamaged where one was edited or lost."""
+        kind, subject = _split(name)
+        return [
+            self._linked(row, version) for version, row in enumerate(self._all(_STREAM, (subject, kind)), 1)
+        ]
 
-    def _checked(self, line: Line, before: bytes | None) -> Event:
-        if chain(before or GENESIS, *line[:5]) != line.hash:
-            raise JournalDamaged(
-                f"{self.path}: record {line.position} was edited; `paysim verify {self.path}` says more",
-                position=line.position,
-            )
-        return decode_event(line.event, line.position)
+    def _linked(self, row: tuple[Any, ...], version: int) -> Event:
+        """The event of a record; its hash follows the one before, its version is the next of its stream."""
+        line, before = self._line(row[:6]), row[6]
+        position = line.position
+        if line.version != version:
+            raise self._damaged(f"a record of {line.stream} is missing before record {position}", position)
+        if position == 1:
+            before = GENESIS
+        if type(before) is not bytes:
+            raise self._damaged(f"record {position - 1} is missing or was edited", position - 1)
+        if chain(before, *line[:5]) != line.hash:
+            raise self._damaged(f"record {position} was edited, or the one before", position)
+        return decode_event(line.event, position)
 
     def _all(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        with _named(self.path):
+        with named(self.path):
             return self._db.execute(sql, values).fetchall()
 
     def newest(self) -> Event | None:
         """The newest event, None in an empty journal."""
-        rows = self._all("SELECT event FROM record WHERE position = ?", (self._position,))
-        return decode_event(rows[0][0], self._position) if rows else None
+        rows = self._all("SELECT CAST(event AS BLOB) FROM record WHERE position = ?", (self._position,))
+        return decode_event(rows[0][0] or b"", self._position) if rows else None
 
     def find(self, key: str) -> str:
         """The stream whose record has this key, "" where none has."""
         rows = self._all("SELECT kind || '/' || subject FROM record WHERE key = ?", (key,))
-        return rows[0][0] if rows else ""
+        return rows[0][0] or "" if rows else ""
 
     def tally(self, name: str) -> int:
         """A balance or counter in minor units, 0 where nothing was ever posted."""
-        rows: list[tuple[int]] = self._all("SELECT minor FROM tally WHERE name = ?", (name,))
-        return rows[0][0] if rows else 0
+        rows = self._all("SELECT name, minor FROM tally WHERE name = ?", (name,))
+        return self._numbers(rows)[0][1] if rows else 0
 
     def tallies(self, prefix: str = "") -> list[tuple[str, int]]:
         """All balances and counters whose name begins so, in order of name."""
-        return self._all("SELECT name, minor FROM tally WHERE substr(name, 1, ?) = ? ORDER BY name", (len(prefix), prefix))
+        sql = "SELECT name, minor FROM tally WHERE substr(name, 1, ?) = ? ORDER BY name"
+        return self._numbers(self._all(sql, (len(prefix), prefix)))
+
+    def _numbers(self, rows: list[Any]) -> list[tuple[str, int]]:
+        for name, number in rows:
+            if type(name) is not str or type(number) is not int:
+                raise self._damaged(f"the balance or timer of {name!r} was edited")
+        return rows
 
     def due(self, until_ms: int) -> tuple[int, str] | None:
         """The soonest timer at or before `until_ms`: (Unix ms, name)."""
-        rows = self._all("SELECT due_ms, name FROM timer WHERE due_ms <= ? ORDER BY due_ms, name LIMIT 1", (until_ms,))
-        return rows[0] if rows else None
+        sql = "SELECT name, due_ms FROM timer WHERE due_ms <= ? ORDER BY due_ms, name LIMIT 1"
+        return next(((due_ms, name) for name, due_ms in self._numbers(self._all(sql, (until_ms,)))), None)
 
     def timers(self) -> list[tuple[str, int]]:
         """Every timer: (name, Unix ms), in order of name."""
-        return self._all("SELECT name, due_ms FROM timer ORDER BY name")
+        return self._numbers(self._all("SELECT name, due_ms FROM timer ORDER BY name, due_ms"))
 
     def records(self) -> Iterator[Record]:
         """Every record in order; raises JournalDamaged at the first that is cut or edited."""
-        with _named(self.path):
-            yield from read(self._lines())
+        return self._read()
 
     def streams(self, prefix: str) -> Iterator[tuple[str, list[Event]]]:
-        """Every stream whose name begins so, in order of name, with its events."""
+        """Every stream of one kind (`order/`) whose name begins so, in order of name, with its events."""
         kind, subject = _split(prefix)
-        names = self._all(
-            "SELECT DISTINCT kind || '/' || subject FROM record WHERE kind = ? AND substr(subject, 1, ?) = ? ORDER BY 1",
-            (kind, len(subject), subject),
-        )
-        for (name,) in names:
-            yield name, self.stream(name)
+        name, events = "", list[Event]()
+        for row in self._rows(kind, subject):
+            if row[1] != name.encode():
+                if events:
+                    yield name, events
+                name, events = self._line(row[:6]).stream, []
+            events.append(self._linked(row, len(events) + 1))
+        if events:
+            yield name, events
+
+    def _rows(self, kind: str, prefix: str) -> Iterator[tuple[Any, ...]]:
+        subject, version = "", 0
+        while True:
+            rows = self._all(_STREAMS, (subject, version, kind, len(prefix), prefix))
+            yield from rows
+            if len(rows) < _CHUNK:
+                return
+            subject, version = rows[-1][1].decode().partition("/")[2], rows[-1][2]
 
     def changed(self) -> bool:
         """Whether another process has appended since this was last asked."""
         if self._batching:
             return False
-        with _named(self.path):
-            version = self._db.execute("PRAGMA data_version").fetchone()[0]
+        with named(self.path):
+            version = self._version()
             if version == self._data_version:
                 return False
             self._data_version = version
@@ -276,24 +372,41 @@ class SqliteJournal:
     def batch(self) -> Iterator[None]:
         """Group the appends inside into one commit: faster, and acknowledged when the block ends.
 
-        Raises VersionConflict at once where another process has appended since this journal was last read.
+        A batch inside a batch is part of it. Raises VersionConflict at once where another process has
+        appended since this journal was last read.
         """
+        if self._batching:
+            yield
+            return
         position, head = self._position, self._head
-        with _named(self.path):
+        with named(self.path):
             self._db.execute("BEGIN IMMEDIATE")
-            self._batching = True
-            try:
-                if self._db.execute("PRAGMA data_version").fetchone()[0] != self._data_version:
-                    raise VersionConflict("another process has appended to this journal")
-                yield
+        self._batching = True
+        try:
+            self._expect_no_other()
+            yield
+            if self._batch_lost:
+                raise StoreError(f"{self.path}: an error has undone this batch; nothing of it was applied")
+            with named(self.path):
                 self._db.execute("COMMIT")
-            except BaseException:
-                self._position, self._head = position, head
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-            finally:
-                self._batching = False
+        except BaseException:
+            self._position, self._head = position, head
+            self._roll_back()
+            raise
+        finally:
+            self._batching = self._batch_lost = False
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """What is read inside is the state of one moment, whatever other processes append."""
+        with named(self.path):
+            self._db.execute("SAVEPOINT snapshot")
+            self._db.execute("SELECT 1 FROM record").fetchone()
+        try:
+            yield
+        finally:
+            with named(self.path):
+                self._db.execute("RELEASE snapshot")
 
     def close(self) -> None:
         """Let go of the file; closing twice is harmless."""
@@ -307,48 +420,8 @@ def _split(stream: str) -> tuple[str, str]:
     return kind, subject
 
 
-def _row(line: Line) -> tuple[int, str, str, int, str | None, str, bytes]:
+def row_of(line: Line) -> tuple[int, str, str, int, str | None, str, bytes]:
+    """The row of the table `record` that holds a line."""
     position, stream, version, key, event, hash_ = line
-    kind, _, subject = stream.partition("/")
+    kind, subject = _split(stream)
     return position, subject, kind, version, key or None, event.decode(), hash_
-
-
-def _connect(path: Path, read_only: bool, busy_ms: int) -> sqlite3.Connection:
-    if path.is_dir():
-        raise StoreError(f"{path} is a folder; a journal is a file")
-    mode = "ro" if read_only else "rwc"
-    uri = f"file:{quote(str(path.absolute()))}?mode={mode}"
-    return sqlite3.connect(
-        uri, uri=True, timeout=busy_ms / 1000, isolation_level=None, check_same_thread=False, cached_statements=256
-    )
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into ours."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise _translate(error, path) from None
-
-
-_ADVICE: Final[tuple[tuple[str, str], ...]] = (
-    ("locked", "another process holds it; wait for it to end, or give another file"),
-    ("full", "the disk or the page limit is full; make room, nothing of this command was applied"),
-    ("readonly", "it is read-only; check the rights of the file and its folder"),
-    ("unable to open", "check that the folder exists and may be written"),
-    ("disk i/o error", "the medium failed or a size limit was met; nothing of this command was applied"),
-)
-
-
-def _translate(error: sqlite3.Error, path: Path) -> StoreError:
-    text = str(error)
-    low = text.lower()
-    if "malformed" in low or "not a database" in low or "no such table" in low:
-        return JournalDamaged(
-            f"{path} is damaged ({text}); `paysim verify {path}` says where, and `--repair` keeps what is readable"
-        )
-    for mark, advice in _ADVICE:
-        if mark in low:
-            return StoreError(f"{path}: {text}: {advice}")
-    return StoreError(f"{path}: {text}")
