@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import sys
+import re
 from argparse import Namespace
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from paysim.codec import payment_code
-from paysim.core.errors import JournalDamaged, PaysimError, UsageError
-from paysim.ledger.invariants import verify
+from paysim.codec.issue import issue
+from paysim.core.errors import ConfigError, JournalDamaged, PaysimError, UsageError
+from paysim.core.money import Money
 from paysim.qr import consumer, merchant, profiles, router
-from paysim.store import SqliteJournal
 
+from . import given
+from .given import UnreadableError
 from .screen import Screen
 
 __all__ = ["run"]
@@ -21,139 +23,287 @@ VALID: Final = 0
 NOT_VALID: Final = 1
 NOT_UNDERSTOOD: Final = 2
 
-_MAX_BYTES: Final = 64 * 1024 * 1024
+_MAX_PICTURE_BYTES: Final = 32 * 1024 * 1024
+_MAX_TEXT_BYTES: Final = 64 * 1024
+_MAX_CHARACTERS: Final = 4296  # in the largest QR symbol (ISO/IEC 18004, version 40-L, alphanumeric)
 _PICTURES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 _SQLITE: Final = b"SQLite format 3\x00"
+_JOURNAL: Final = b"PSIM"  # where SQLite keeps the application's mark
+_MARK: Final = slice(68, 72)
+_PATH_LIKE: Final = (".png", ".jpg", ".jpeg", ".db", ".sqlite", ".txt")
+
+Row = tuple[str, str, str]
 
 
 class _Found(NamedTuple):
+    """What something is; `rows` are its objects for people, `notes` what else is worth saying."""
+
     kind: str
     valid: bool
-    issues: list[dict[str, Any]]
+    issues: tuple[dict[str, Any], ...]
     fields: Any
     title: str = ""
-    rows: tuple[tuple[str, str, str], ...] = ()
+    rows: tuple[Row, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        return NOT_UNDERSTOOD if self.kind == "unknown" else VALID if self.valid else NOT_VALID
 
 
 def run(arguments: Namespace, screen: Screen) -> int:
-    """Decode the input. 0 valid, 1 not valid, 2 not understood."""
-    if arguments.profile is not None and arguments.profile not in profiles.PROFILES:
-        raise UsageError(f"there is no profile {arguments.profile!r}; there are {', '.join(sorted(profiles.PROFILES))}")
-    found = _decode(arguments)
-    screen.result({"kind": found.kind, "valid": found.valid, "issues": found.issues, "fields": found.fields})
-    _show(found, screen)
-    return NOT_UNDERSTOOD if found.kind == "unknown" else VALID if found.valid else NOT_VALID
+    """Decode the input. 0 valid, 1 not valid, 2 not understood.
+
+    Of a picture with several codes the first that is understood is the result; people see all of them.
+    """
+    try:
+        all_found = _decode(arguments, screen)
+    except UnreadableError as error:
+        all_found = [_unknown(error.code, str(error))]
+    found = next((one for one in all_found if one.kind != "unknown"), all_found[0])
+    screen.result(
+        {"kind": found.kind, "valid": found.valid, "issues": list(found.issues), "fields": found.fields}
+    )
+    for number, one in enumerate(all_found, 1):
+        if len(all_found) > 1:
+            screen.head(f"Code {number} of {len(all_found)}")
+        _show(one, screen)
+    if len(all_found) > 1 and screen.as_json:
+        screen.complain(f"{len(all_found)} codes in the picture; this is the first that is understood")
+    return found.exit_code
 
 
-def _decode(arguments: Namespace) -> _Found:
-    given = arguments.input
-    if given == "-":
-        return _bytes(sys.stdin.buffer.read(_MAX_BYTES + 1), arguments, None)
-    path = _file(given)
+# From the input to a text. -----------------------------------------------------------------------------
+
+
+def _decode(arguments: Namespace, screen: Screen) -> list[_Found]:
+    if arguments.input == "-":
+        return _bytes(given.read_stdin(_MAX_PICTURE_BYTES), arguments)
+    path = given.file_at(arguments.input) if arguments.input else None
     if path is None:
-        return _text(given, arguments)
-    with path.open("rb") as file:
-        return _bytes(file.read(_MAX_BYTES + 1), arguments, path)
+        return [_text(arguments.input, arguments)]
+    start = given.read_file(path, _MARK.stop)
+    if start.startswith(_SQLITE):
+        return [_journal(path, start, screen)]
+    most = _MAX_PICTURE_BYTES if start.startswith(_PICTURES) else _MAX_TEXT_BYTES
+    return _bytes(given.read_file(path, most), arguments)
 
 
-def _file(given: str) -> Path | None:
-    try:
-        path = Path(given)
-        return path if path.is_file() else None
-    except (OSError, ValueError):
-        return None
-
-
-def _bytes(data: bytes, arguments: Namespace, path: Path | None) -> _Found:
-    if data.startswith(_SQLITE) and path is not None:
-        return _journal(path)
-    if len(data) > _MAX_BYTES:
-        return _unknown(f"more than {_MAX_BYTES} bytes")
+def _bytes(data: bytes, arguments: Namespace) -> list[_Found]:
     if data.startswith(_PICTURES):
-        return _picture(data, arguments)
-    try:
-        return _text(data.decode().strip("\r\n"), arguments)
-    except UnicodeDecodeError as error:
-        return _unknown(f"{len(data)} bytes that are no picture, no journal and no UTF-8 text ({error.reason})")
+        return [_seen(text, _text(text, arguments)) for text in _scanned(data)]
+    if data.startswith(_SQLITE):
+        raise UnreadableError("NOT_READABLE", "a journal is read from its file, not from standard input")
+    return [_text(given.to_text(data, _MAX_TEXT_BYTES), arguments)]
 
 
-def _picture(data: bytes, arguments: Namespace) -> _Found:
+def _scanned(picture: bytes) -> tuple[str, ...]:
     from paysim.qr import scan
 
     try:
-        texts = scan.scan(data)
-    except UsageError:
-        raise
+        texts = scan.scan(picture)
+    except ConfigError as error:
+        raise UnreadableError("NO_SCANNER", str(error)) from None
     except PaysimError as error:
-        return _unknown(str(error))
+        raise UnreadableError("BAD_PICTURE", str(error)) from None
     if not texts:
-        return _unknown("a picture without a code")
-    found = [_text(text, arguments) for text in texts]
-    return next((one for one in found if one.kind != "unknown"), found[0])
+        raise UnreadableError(
+            "NO_CODE", "no QR code or Code 128 in the picture; try it larger, sharper, or with more contrast"
+        )
+    return texts
 
 
-def _journal(path: Path) -> _Found:
+def _seen(text: str, found: _Found) -> _Found:
+    """What was scanned; people have not seen the text yet, so an unknown one is shown."""
+    return found._replace(notes=(f"The text is {text}", *found.notes)) if found.kind == "unknown" else found
+
+
+# What each kind says. ----------------------------------------------------------------------------------
+
+
+def _journal(path: Path, start: bytes, screen: Screen) -> _Found:
+    from paysim.ledger.invariants import verify
+    from paysim.store import SqliteJournal
+
+    if start[_MARK] != _JOURNAL:
+        return _unknown("NOT_A_JOURNAL", f"{path} is a SQLite file, but no journal of paysim")
     try:
         journal = SqliteJournal(path, read_only=True)
         try:
-            report = verify(journal)
+            with screen.progress("checking", 2 * journal.position) as show:
+                report = verify(journal, None, show)
         finally:
             journal.close()
     except JournalDamaged as damage:
-        issue = {"code": "JOURNAL_DAMAGED", "path": str(path), "offset": damage.position, "text": str(damage)}
-        return _Found("journal", False, [issue], {})
+        fault = _fault("JOURNAL_DAMAGED", str(damage), str(path), damage.position)
+        return _Found(
+            "journal", False, (fault,), {}, notes=(f"`paysim verify {path} --repair` keeps what is readable",)
+        )
     except PaysimError as error:
-        return _unknown(str(error))
-    fields = {"records": report.length, "orders": report.orders, "sums": report.sums, "head": report.head.hex()}
-    return _Found("journal", True, [], fields, "", tuple(("", name, str(value)) for name, value in fields.items()))
+        return _unknown("NOT_READABLE", str(error))
+    fields = {
+        "records": report.length,
+        "orders": report.orders,
+        "sums": report.sums,
+        "head": report.head.hex(),
+    }
+    sums = ", ".join(f"{Money(currency, minor)}" for currency, minor in sorted(report.sums.items()))
+    rows = (
+        ("", "records", str(report.length)),
+        ("", "orders", str(report.orders)),
+        ("", "sums", sums or "no money yet"),
+        ("", "head", report.head.hex()),
+    )
+    return _Found("journal", True, (), fields, "", rows)
 
 
 def _text(text: str, arguments: Namespace) -> _Found:
-    return _KINDS.get(router.route(text).kind, _other)(text, arguments)
+    if not text:
+        return _unknown("EMPTY", "nothing to decode; give a code's text, a file, or - for standard input")
+    if len(text) > _MAX_CHARACTERS:
+        return _unknown("TOO_LONG", f"{len(text)} characters; the largest QR code has {_MAX_CHARACTERS}")
+    route = router.route(text)
+    return _KINDS.get(route.kind, _other)(text, route, arguments)
 
 
-def _merchant(text: str, arguments: Namespace) -> _Found:
+def _merchant(text: str, _route: router.Route, arguments: Namespace) -> _Found:
     code = merchant.decode(text, mode=arguments.mode, profile=arguments.profile)
+    row = profiles.PROFILES.get(code.profile or "")
+    remarks = profiles.remarks(row, code.fields) if row and arguments.mode != "strict" else ()
     title = f"profile {code.profile}" if code.profile else ""
-    return _Found("emvqr.merchant", code.valid, _issues(code.issues), code.fields, title, code.explain())
+    notes = tuple(f"Remark: {remark}" for remark in remarks)
+    return _Found("emvqr.merchant", code.valid, _issues(code.issues), code.fields, title, _rows(code), notes)
 
 
-def _consumer(text: str, _arguments: Namespace) -> _Found:
+def _rows(code: merchant.MerchantCode) -> tuple[Row, ...]:
+    return tuple((path, name, _meant(path, value)) for path, name, value in code.explain())
+
+
+def _consumer(text: str, _route: router.Route, _arguments: Namespace) -> _Found:
     code = consumer.decode(text)
-    return _Found("emvqr.consumer", code.valid, _issues(code.issues), code.tlv, "", code.explain())
+    rows = tuple(_objects(code.tlv))
+    return _Found("emvqr.consumer", code.valid, _issues(code.issues), code.tlv, "", rows)
 
 
-def _payment_code(text: str, _arguments: Namespace) -> _Found:
-    code = payment_code.decode(text)
-    if code is None:
-        return _unknown("digits of no wallet")
-    fields = {"scheme": code.scheme, "text": code.text}
-    return _Found("payment_code", True, [], fields, "", tuple(("", name, text) for name, text in fields.items()))
+def _payment_code(text: str, route: router.Route, arguments: Namespace) -> _Found:
+    # A wallet's own digits are no EMV code: strict mode, which knows EMVCo's rules alone, says so.
+    strict = arguments.mode == "strict"
+    issues = _issues([issue("NOT_EMV_CPM", "", 0)]) if strict else ()
+    rows = (("", "scheme", route.scheme), ("", "digits", _masked(text, 2, 2)))
+    return _Found("payment_code", not issues, issues, {"scheme": route.scheme, "text": text}, "", rows)
 
 
-def _other(text: str, arguments: Namespace) -> _Found:
+def _other(text: str, route: router.Route, arguments: Namespace) -> _Found:
+    if route.kind != "unknown":
+        what = route.kind.replace("_", " ")
+        return _unknown(
+            route.kind.upper(), f"a {what} of {route.scheme}: an app opens it, there is nothing to decode"
+        )
+    if _LINK.match(text):
+        return _unknown("UNKNOWN_LINK", "a link that belongs to no wallet that paysim knows")
+    if _PATH.fullmatch(text):
+        return _unknown("NO_FILE", f"there is no file {text}, and it is no code's text")
     # What is wrong with it as a merchant's code is the best that can be said of a text nobody knows.
     code = merchant.decode(text, mode=arguments.mode, profile=arguments.profile)
-    looks = router.route(text).kind
-    return _Found("unknown", False, _issues(code.issues), {}, "" if looks == "unknown" else f"looks like: {looks}")
+    return _Found("unknown", False, _issues(code.issues), code.fields, "", _rows(code), (_HINT,))
 
 
+_LINK: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_PATH: Final = re.compile(r"[.~]?/.*|.*\.(?:png|jpe?g|svg|db|sqlite3?|txt)", re.DOTALL | re.IGNORECASE)
+_HINT: Final = """\
+A merchant's code begins with 000201; a payer's code is 16 to 24 digits, or base64 that begins with hQVDUFY.
+Read as a merchant's code:"""
 _KINDS: Final = {"emvqr.merchant": _merchant, "emvqr.consumer": _consumer, "payment_code": _payment_code}
 
 
-def _unknown(why: str) -> _Found:
-    return _Found("unknown", False, [], {}, why)
+def _unknown(code: str, why: str) -> _Found:
+    return _Found("unknown", False, (_fault(code, why),), {})
 
 
-def _issues(issues: Any) -> list[dict[str, Any]]:
-    return [{"code": i.code, "path": i.path, "offset": i.offset, "text": i.text} for i in issues]
+def _issues(issues: Iterable[Any]) -> tuple[dict[str, Any], ...]:
+    return tuple(_fault(one.code, one.text, one.path, one.offset) for one in issues)
+
+
+def _fault(code: str, text: str, path: str = "", offset: int = 0) -> dict[str, Any]:
+    return {"code": code, "path": path, "offset": offset, "text": text}
+
+
+# Values, for people. -----------------------------------------------------------------------------------
+
+_MEANINGS: Final = {
+    ("01", "11"): "static, for many payments",
+    ("01", "12"): "dynamic, for one payment",
+    ("55", "01"): "the payer is asked for a tip",
+    ("55", "02"): "a fixed fee is added",
+    ("55", "03"): "a percentage is added",
+}
+_PAN: Final = 0x5A
+_TRACK_2: Final = 0x57
+_WORDS: Final = frozenset({0x85, 0x50, 0x5F20, 0x5F2D, 0x5F50, 0x9F24})
+"""Objects of a consumer's code whose bytes are text."""
+
+
+def _meant(path: str, value: str) -> str:
+    """A value with what it stands for, where a table says."""
+    meaning = _MEANINGS.get((path, value), "")
+    if path == "53":
+        try:
+            meaning = Money.parse("0", value).currency
+        except UsageError:
+            meaning = ""
+    return f"{value} ({meaning})" if meaning else value
+
+
+def _objects(tlv: Iterable[dict[str, Any]], above: str = "") -> Iterator[Row]:
+    """Every object of a consumer's code as path, name and value, the card number masked."""
+    for item in tlv:
+        tag, value = item["tag"], item["value"]
+        path = f"{above}.{tag}" if above else tag
+        if isinstance(value, str):
+            yield path, consumer.name_of(tag), _shown(int(tag, 16), value)
+        else:
+            yield path, consumer.name_of(tag), ""
+            yield from _objects(value, path)
+
+
+def _shown(tag: int, value: str) -> str:
+    if tag in (_PAN, _TRACK_2):
+        digits = value.upper().rstrip("F").partition("D")[0]
+        return _masked(digits, 6, 4) + ("D..." if tag == _TRACK_2 else "")
+    if tag in _WORDS:
+        return bytes.fromhex(value).decode("ascii", "backslashreplace")
+    return value
+
+
+def _masked(text: str, first: int, last: int) -> str:
+    if len(text) <= first + last:
+        first, last = 0, min(last, len(text) // 3)
+    return text[:first] + "*" * (len(text) - first - last) + text[len(text) - last :]
 
 
 def _show(found: _Found, screen: Screen) -> None:
     verdict = "valid" if found.valid else "not understood" if found.kind == "unknown" else "NOT valid"
-    screen.head(f"{found.kind}: {verdict}" + (f" ({found.title})" if found.title else ""))
-    for path, name, text in found.rows:
-        screen.say(f"  {path:<12} {name:<32} {text}".rstrip())
-    for issue in found.issues:
-        screen.say(f"  ! {issue['code']:<24} at {issue['path'] or '-'}, offset {issue['offset']}: {issue['text']}")
+    screen.head(f"{found.kind}: {verdict}" + (f" ({found.title})" if found.title else ""), found.valid)
+    if found.kind == "unknown":
+        _say(found.notes, screen)
+    faulty = {fault["path"] for fault in found.issues}
+    marked = [number for number, row in enumerate(found.rows) if row[0] in faulty]
+    if found.kind.startswith("emvqr.") or found.kind == "unknown":
+        screen.table(("object", "name", "value"), found.rows, marked=marked)
+    else:
+        for _, name, value in found.rows:
+            screen.say(f"  {name:<8} {value}")
+    if len(found.issues) == 1 and not (found.rows or found.notes):
+        screen.say(f"  {found.issues[0]['text']}")
+        return
+    if found.rows and found.issues:
+        screen.say()
+    rows = [(fault["code"], fault["path"], str(fault["offset"]), fault["text"]) for fault in found.issues]
+    screen.table(("fault", "object", "offset", "what is wrong"), rows, numbers=(2,), style="red")
+    if found.kind != "unknown":
+        _say(found.notes, screen)
 
+
+def _say(notes: Iterable[str], screen: Screen) -> None:
+    for note in notes:
+        screen.say(note)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from argparse import Namespace
 from importlib.util import find_spec
@@ -53,7 +52,7 @@ def _merchant(screen: Screen, shop: Shop, alice: Person, png: Path) -> Order:
     screen.head("1. The shop shows a code, Alice scans it and confirms; part of it is refunded")
     order = shop.create(CNY("12.80"), reference="T-1001")
     code = order.present("qr.merchant")
-    screen.say(code.terminal(ansi=sys.stdout.isatty()))
+    screen.code(code.text)
     screen.say(code.text)
     alice.scan(_see(screen, code, png)).confirm()
     order.refund(CNY("2.80"))
@@ -108,7 +107,7 @@ def _ledger(screen: Screen, sandbox: Sandbox) -> None:
         for currency, minor in balances.items()
     ]
     sums = [("sum", Money(currency, minor).text, currency) for currency, minor in sandbox.sums().items()]
-    screen.table(("account", "balance", ""), rows + sums)
+    screen.table(("account", "balance", ""), rows + sums, numbers=(1,))
     screen.say()
 
 

@@ -16,11 +16,15 @@ from .screen import Screen
 __all__ = ["run"]
 
 
+_OLDEST_SQLITE: Final = (3, 35)  # RETURNING
+
+
 class _Part(NamedTuple):
     name: str
     gives: str
     found: Callable[[], str]
     mend: str
+    needed: bool = False
 
 
 def _package(name: str) -> Callable[[], str]:
@@ -37,12 +41,23 @@ def _program(name: str) -> Callable[[], str]:
     return lambda: shutil.which(name) or ""
 
 
+def _sqlite() -> str:
+    return sqlite3.sqlite_version if sqlite3.sqlite_version_info >= _OLDEST_SQLITE else ""
+
+
 _PARTS: Final = (
-    _Part("python", "runs paysim", platform.python_version, "install Python 3.11 or newer"),
-    _Part("sqlite", "journals on disk", lambda: sqlite3.sqlite_version, "install Python with sqlite3"),
-    _Part("qrcode", "draws QR codes", _package("qrcode"), "pip install qrcode"),
-    _Part("pillow", "draws and opens pictures", _package("pillow"), "pip install pillow"),
-    _Part("zxing-cpp", "scans pictures, draws fast, Code 128", _package("zxing-cpp"), "pip install 'paysim[scan]'"),
+    _Part("python", "runs paysim", platform.python_version, "install Python 3.11 or newer", needed=True),
+    _Part("sqlite", "journals on disk", _sqlite, "install a Python with SQLite 3.35 or newer", needed=True),
+    _Part("msgspec", "facts to JSON and back", _package("msgspec"), "pip install msgspec", needed=True),
+    _Part("qrcode", "draws QR codes", _package("qrcode"), "pip install qrcode", needed=True),
+    _Part("pillow", "draws and opens pictures", _package("pillow"), "pip install pillow", needed=True),
+    _Part("rich", "tables and progress bars", _package("rich"), "pip install rich", needed=True),
+    _Part(
+        "zxing-cpp",
+        "scans pictures, draws fast, Code 128",
+        _package("zxing-cpp"),
+        "pip install 'paysim[scan]'",
+    ),
     _Part("hypothesis", "strategies for your tests", _package("hypothesis"), "pip install 'paysim[testing]'"),
     _Part("pytest", "fixtures for your tests", _package("pytest"), "pip install 'paysim[testing]'"),
     _Part("zbarimg", "a second opinion on our pictures", _program("zbarimg"), "apt-get install zbar-tools"),
@@ -50,12 +65,32 @@ _PARTS: Final = (
 
 
 def run(_arguments: Namespace, screen: Screen) -> int:
-    """Look at each part. 0 where all are there, 1 where one is missing."""
+    """Look at each part. 0 where all that paysim needs is there, 1 where some of that is missing."""
     looked = [(part, part.found()) for part in _PARTS]
+    missing = [part for part, found in looked if not found]
     rows = [(part.name, found or "-", part.gives, "" if found else part.mend) for part, found in looked]
-    screen.table(("part", "found", "what it gives", "install it with"), rows)
-    missing = [part.name for part, found in looked if not found]
+    columns = ("part", "found", "what it gives", "install it with")
+    marked = [number for number, (_, found) in enumerate(looked) if not found]
+    shown = len(columns) if missing else len(columns) - 1
+    screen.table(columns[:shown], [row[:shown] for row in rows], marked=marked)
     screen.say()
-    screen.say(f"missing: {', '.join(missing)}" if missing else f"all there ({sys.platform})")
-    screen.result({"parts": [{"name": part.name, "found": found, "mend": part.mend} for part, found in looked]})
-    return 1 if missing else 0
+    broken = [part.name for part in missing if part.needed]
+    screen.head(_verdict(broken, [part.name for part in missing if not part.needed]), good=not broken)
+    screen.result(
+        {
+            "valid": not broken,
+            "parts": [
+                {"name": part.name, "found": found, "needed": part.needed, "mend": "" if found else part.mend}
+                for part, found in looked
+            ],
+        }
+    )
+    return 1 if broken else 0
+
+
+def _verdict(broken: list[str], absent: list[str]) -> str:
+    if broken:
+        return f"missing, and paysim needs it: {', '.join(broken)}"
+    return (
+        f"good; not there, and not needed: {', '.join(absent)}" if absent else f"all there ({sys.platform})"
+    )

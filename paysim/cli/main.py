@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, Final, NoReturn
 
-from paysim.core.errors import PaysimError, StoreError, UsageError
+from paysim.core.errors import PaysimError, UsageError
 
 from .screen import Screen
 
@@ -27,26 +27,48 @@ A sandbox for payments: real protocols, no real money. Examples:
   paysim decode photo.png --json           the same for a picture, for programs
   paysim qr --field 59="Tea House" ...     make a code
   paysim verify shop.db                    prove that a journal was not changed
+
+Exit codes: 0 good, 1 not valid or failed, 2 not understood, 64 wrong usage.
 """
 
 
 class _Parser(argparse.ArgumentParser):
+    """argparse with one line an error and the exit code of wrong usage."""
+
     def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        print(f"{self.prog}: {message}; `{self.prog} --help` says more", file=sys.stderr)
+        Screen.complain(f"{message}; `{self.prog} --help` says more")
         raise SystemExit(WRONG_USAGE)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if file is not None:  # argparse swallows what goes wrong here; main says it
+            file.write(message)
 
 
 def _parser() -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = _Parser(prog="paysim", description="Simulates payment channels.", epilog=_EPILOG, formatter_class=raw)
+    parser = _Parser(
+        prog="paysim",
+        description="Simulates payment channels.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     parser.add_argument("--version", action="version", version=f"paysim {_version()}")
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--quiet", action="store_true", help="no progress, and nothing but the exit code and JSON")
-    common.add_argument("--json", action="store_true", help="one JSON object on stdout")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
-    for name, add in _COMMANDS.items():
-        add(commands, name, common)
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", title="commands", parser_class=_Parser
+    )
+    for name, (add, about, more) in _COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=about,
+            description=f"{about[0].upper()}{about[1:]}.",
+            epilog=more,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        add(command)
+        command.add_argument("--quiet", action="store_true", help="no words on stdout and no progress")
+        command.add_argument("--json", action="store_true", help="one JSON object on stdout, for programs")
     return parser
 
 
@@ -56,65 +78,149 @@ def _version() -> str:
     return paysim.__version__
 
 
-def _demo(commands: Any, name: str, common: argparse.ArgumentParser) -> None:
-    parser = commands.add_parser(name, parents=[common], help="one payment over each channel, in a minute")
-    parser.add_argument("--out", metavar="DIR", help="where the PNG that was scanned goes (else a temporary folder)")
+def _demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--out", metavar="DIR", help="where the PNG that was scanned goes (else a temporary folder)"
+    )
     parser.add_argument("--seed", type=int, default=7, help="the sandbox's seed (7)")
 
 
-def _decode(commands: Any, name: str, common: argparse.ArgumentParser) -> None:
-    parser = commands.add_parser(name, parents=[common], help="say what a text, a picture or a file is")
-    parser.add_argument("input", metavar="TEXT|FILE|-", help="a code's text, a PNG or JPEG, a journal, or - for stdin")
-    modes = ("strict", "profile", "lenient")
-    parser.add_argument("--mode", choices=modes, default="profile", help="how hard to judge merchant codes (profile)")
-    parser.add_argument("--profile", metavar="NAME", help="judge by this national profile instead of the recognised one")
-
-
-def _qr(commands: Any, name: str, common: argparse.ArgumentParser) -> None:
-    parser = commands.add_parser(name, parents=[common], help="make a QR code or a Code 128")
-    parser.add_argument("text", nargs="?", metavar="TEXT|-", help="what the code says; - for stdin")
+def _decode(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--field", action="append", default=[], metavar="ID=VALUE", help="an object of a merchant code: 59=NAME, 26.00=GUID"
+        "input",
+        metavar="TEXT|FILE|-",
+        help="a code's text, a PNG or JPEG, a journal, or - for standard input",
+    )
+    modes = ("strict", "profile", "lenient")
+    parser.add_argument(
+        "--mode",
+        choices=modes,
+        default="profile",
+        help="strict: EMVCo's rules alone; profile: less what the national profile forgives (the default); "
+        "lenient: besides, what a payment can do without",
+    )
+    parser.add_argument(
+        "--profile",
+        metavar="NAME",
+        type=_profile,
+        help="judge by this national profile, not the recognised one",
+    )
+
+
+def _profile(name: str) -> str:
+    from paysim.qr.profiles import PROFILES
+
+    if name not in PROFILES:
+        raise argparse.ArgumentTypeError(f"there is no profile {name!r}; there are {', '.join(PROFILES)}")
+    return name
+
+
+def _qr(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("text", nargs="?", metavar="TEXT|-", help="what the code says; - for standard input")
+    parser.add_argument(
+        "--field",
+        action="append",
+        default=[],
+        metavar="ID=VALUE",
+        help="an object of a merchant's code: 59=NAME, 26.00=GUID; repeat it; 00 and the CRC are added",
     )
     parser.add_argument("--out", metavar="FILE", help="a .png or .svg file (else the terminal)")
     parser.add_argument("--module-px", type=int, default=8, metavar="N", help="pixels a module (8)")
-    parser.add_argument("--quiet-modules", type=int, default=4, metavar="N", help="width of the quiet zone (4)")
+    parser.add_argument(
+        "--quiet-modules", type=int, default=4, metavar="N", help="width of the quiet zone (4)"
+    )
     parser.add_argument("--error", choices=tuple("LMQH"), default="M", help="error level (M)")
     parser.add_argument("--code128", action="store_true", help="a bar code for payment codes instead")
-    parser.add_argument("--invert", action="store_true", help="for terminals with a light background")
+    parser.add_argument(
+        "--invert", action="store_true", help="for a light background, where there is no colour"
+    )
 
 
-def _verify(commands: Any, name: str, common: argparse.ArgumentParser) -> None:
-    parser = commands.add_parser(name, parents=[common], help="check a journal: chain, replay, every invariant")
+def _verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="the journal")
-    parser.add_argument("--head", metavar="HASH", help="an earlier head hash: nothing may be changed or cut after it")
-    parser.add_argument("--repair", action="store_true", help="keep what is readable; the damaged file stays beside it")
+    parser.add_argument(
+        "--head", metavar="HASH", help="an earlier head hash: nothing may be changed or cut after it"
+    )
+    parser.add_argument(
+        "--repair", action="store_true", help="keep what is readable; the damaged file stays beside it"
+    )
 
 
-def _doctor(commands: Any, name: str, common: argparse.ArgumentParser) -> None:
-    commands.add_parser(name, parents=[common], help="what this machine has, and what installs the rest")
+def _doctor(_parser: argparse.ArgumentParser) -> None:
+    """Nothing to choose."""
 
 
-_COMMANDS: Final = {"demo": _demo, "decode": _decode, "qr": _qr, "verify": _verify, "doctor": _doctor}
+_ABOUT_DECODE: Final = """\
+A picture may hold several codes: all are shown; the first that is understood is the result, and the JSON.
+What is shown masks the card number of a payer's code and the middle of a payment code; --json has them whole.
+
+Exit codes: 0 valid, 1 not valid, 2 not understood, 64 wrong usage.
+"""
+_ABOUT_QR: Final = """\
+Example, a code for 12.80 CNY:
+  paysim qr --field 01=12 --field 26.00=com.example.pay --field 26.01=42 --field 52=5411 --field 53=156 \\
+    --field 54=12.80 --field 58=CN --field 59="TEA HOUSE" --field 60=SHANGHAI --out tea.png
+"""
+
+_COMMANDS: Final = {
+    "demo": (_demo, "one payment over each channel, in a minute", ""),
+    "decode": (_decode, "say what a text, a picture or a file is", _ABOUT_DECODE),
+    "qr": (_qr, "make a QR code or a Code 128", _ABOUT_QR),
+    "verify": (_verify, "check a journal: chain, replay, every invariant", ""),
+    "doctor": (_doctor, "what this machine has, and what installs the rest", ""),
+}
+"""Command -> what adds its arguments, what it does, what else its help says."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; an error is one line on stderr, never a traceback."""
     try:
+        code = _run(argv)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        Screen.complain("stopped")
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read has seen enough
+        _abandon_stdout()
+        return FAILED
+    except OSError as error:
+        Screen.complain(f"the output could not be written: {error.strerror or error}")
+        _abandon_stdout()
+        return FAILED
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    try:
         arguments = _parser().parse_args(argv)
+        if arguments.command is None:
+            Screen.complain(f"give a command: {', '.join(_COMMANDS)}; `paysim --help` says more")
+            return WRONG_USAGE
     except SystemExit as done:
         return int(done.code or 0)
     screen = Screen(quiet=arguments.quiet, as_json=arguments.json)
     try:
-        code = int(import_module(f"paysim.cli.{arguments.command}").run(arguments, screen))
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:
+        return int(import_module(f"paysim.cli.{arguments.command}").run(arguments, screen))
+    except PaysimError as error:
+        return _failed(screen, str(error), WRONG_USAGE if isinstance(error, UsageError) else FAILED)
+    except OSError as error:
+        if error.filename is None:  # of stdout, not of a file
+            raise
+        return _failed(screen, f"{os.fsdecode(error.filename)}: {error.strerror}", FAILED)
+    except Exception as error:  # the last resort: better a line than a traceback
+        return _failed(screen, f"a fault of paysim itself, please report it: {error!r}", FAILED)
+
+
+def _failed(screen: Screen, text: str, code: int) -> int:
+    screen.complain(text)
+    screen.result({"error": text})
+    return code
+
+
+def _abandon_stdout() -> None:
+    """Let what is still to be written vanish, or Python would complain when it ends."""
+    try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
-    except KeyboardInterrupt:
-        screen.complain("stopped")
-        return INTERRUPTED
-    except (PaysimError, OSError) as error:
-        screen.complain(str(error))
-        return WRONG_USAGE if isinstance(error, UsageError) and not isinstance(error, StoreError) else FAILED
+    except (OSError, ValueError, AttributeError):
+        pass

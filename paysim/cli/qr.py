@@ -2,61 +2,71 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from paysim.core.errors import UsageError
 from paysim.qr import merchant, symbol
 
+from . import given
 from .screen import Screen
 
 __all__ = ["run"]
+
+_MAX_TEXT_BYTES: Final = 64 * 1024
 
 
 def run(arguments: Namespace, screen: Screen) -> int:
     """Draw a text, or a merchant code of the fields that are given."""
     text = _text(arguments)
-    if arguments.out:
-        _write(Path(arguments.out), text, arguments)
+    issues = merchant.decode(text).issues if arguments.field else ()
+    if arguments.out is not None:
+        _write(given.writable(arguments.out), text, arguments)
         screen.say(text)
         screen.say(f"-> {arguments.out}")
     elif arguments.code128:
         raise UsageError("a bar code needs a file: --out FILE.png")
     else:
-        screen.say(_terminal(text, arguments))
+        options = {"error": arguments.error, "quiet_modules": arguments.quiet_modules}
+        screen.code(text, **options, invert=arguments.invert)
         screen.say(text)
-    screen.result({"text": text, "out": arguments.out})
+    if issues and not screen.silent:
+        screen.complain(f"made, but wallets may refuse it: {', '.join(one.code for one in issues)}")
+    screen.result({"text": text, "out": arguments.out, "issues": [one.code for one in issues]})
     return 0
 
 
 def _text(arguments: Namespace) -> str:
     if arguments.field:
-        if arguments.text:
+        if arguments.text is not None:
             raise UsageError("give a text or fields, not both")
         return merchant.encode(_fields(arguments.field))
-    if not arguments.text:
-        raise UsageError("give a text, - for stdin, or --field ID=VALUE ...")
+    if arguments.text is None:
+        raise UsageError("give a text, - for standard input, or --field ID=VALUE ...")
     if arguments.text != "-":
         return str(arguments.text)
-    return sys.stdin.read().rstrip("\n")
+    return given.to_text(given.read_stdin(_MAX_TEXT_BYTES), _MAX_TEXT_BYTES)
 
 
 def _fields(pairs: list[str]) -> dict[str, Any]:
-    fields: dict[str, Any] = {"00": "01"}
+    fields: dict[str, Any] = {}
     for pair in pairs:
         path, equals, value = pair.partition("=")
         *above, last = path.split(".")
         if not equals or not all(len(id) == 2 and id.isascii() and id.isdigit() for id in (*above, last)):
-            raise UsageError(f"a field is ID=VALUE with IDs of two digits, like 59=NAME or 26.00=GUID, not {pair!r}")
+            raise UsageError(
+                f"a field is ID=VALUE with IDs of two digits, like 59=NAME or 26.00=GUID, not {pair!r}"
+            )
         place = fields
         for id in above:
             place = place.setdefault(id, {})
             if not isinstance(place, dict):
                 raise UsageError(f"{pair!r}: {id} is a text already and cannot hold objects")
+        if last in place:
+            raise UsageError(f"{pair!r}: {path} is given already")
         place[last] = value
-    return fields
+    return {"00": "01", **fields}
 
 
 def _write(path: Path, text: str, arguments: Namespace) -> None:
@@ -73,7 +83,3 @@ def _write(path: Path, text: str, arguments: Namespace) -> None:
         }
         data = symbol.png(text, **options) if kind == ".png" else symbol.svg(text, **options).encode()
     path.write_bytes(data)
-
-
-def _terminal(text: str, arguments: Namespace) -> str:
-    return symbol.terminal(text, error=arguments.error, quiet_modules=arguments.quiet_modules, invert=arguments.invert, ansi=sys.stdout.isatty())

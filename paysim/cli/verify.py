@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
-from paysim.core.errors import JournalDamaged, UsageError
+from paysim.core.errors import JournalDamaged, StoreError, UsageError
+from paysim.core.money import Money
 from paysim.ledger.invariants import verify
-from paysim.store import SqliteJournal, repair
+from paysim.store import SqliteJournal
 
 from .screen import Screen
 
@@ -18,17 +20,22 @@ def run(arguments: Namespace, screen: Screen) -> int:
     """Check, and repair where asked. 0 sound, 1 damaged (0 once repaired)."""
     path = Path(arguments.file)
     head = _hash(arguments.head)
-    if not path.exists():
-        raise UsageError(f"there is no file {path}")
     try:
-        return _check(path, head, screen)
+        found = _check(path, head, screen)
     except JournalDamaged as damage:
-        screen.result({"valid": False, "position": damage.position, "error": str(damage)})
-        if not arguments.repair:
-            screen.complain(f"{damage}\npaysim: `paysim verify {path} --repair` keeps every record before it")
-            return 1
         screen.complain(str(damage))
-    return _repair(path, screen)
+        if not arguments.repair:
+            if "--repair" not in str(damage):
+                screen.complain(f"`paysim verify {path} --repair` keeps every record before it")
+            screen.result({"valid": False, "position": damage.position, "error": str(damage)})
+            return 1
+        found = _repair(path, screen)
+    except StoreError as error:
+        if path.exists():
+            raise
+        raise UsageError(str(error)) from None
+    screen.result(found)
+    return 0
 
 
 def _hash(text: str | None) -> bytes | None:
@@ -43,28 +50,33 @@ def _hash(text: str | None) -> bytes | None:
     return head
 
 
-def _check(path: Path, head: bytes | None, screen: Screen) -> int:
+def _check(path: Path, head: bytes | None, screen: Screen) -> dict[str, Any]:
     journal = SqliteJournal(path, read_only=True)
     try:
         with screen.progress("checking", 2 * journal.position) as show:
             report = verify(journal, head, show)
     finally:
         journal.close()
-    sums = ", ".join(f"{currency} {minor}" for currency, minor in sorted(report.sums.items())) or "no money yet"
-    screen.say(f"{path}: sound")
-    screen.say(f"  records  {report.length}")
-    screen.say(f"  orders   {report.orders}")
-    screen.say(f"  sums     {sums}")
-    screen.say(f"  head     {report.head.hex()}")
+    sums = ", ".join(str(Money(currency, minor)) for currency, minor in sorted(report.sums.items()))
+    rows = [
+        ("records", str(report.length)),
+        ("orders", str(report.orders)),
+        ("sums", sums or "no money yet"),
+        ("head", report.head.hex()),
+    ]
+    screen.head(f"{path}: sound", good=True)
+    for name, value in rows:
+        screen.say(f"  {name:<8} {value}")
     if head is not None:
         screen.say("  nothing was rewritten or cut after the head that was given")
     found = {"valid": True, "records": report.length, "orders": report.orders, "sums": report.sums}
-    screen.result({**found, "head": report.head.hex()})
-    return 0
+    return {**found, "head": report.head.hex()}
 
 
-def _repair(path: Path, screen: Screen) -> int:
+def _repair(path: Path, screen: Screen) -> dict[str, Any]:
+    from paysim.store import repair
+
     kept, cut, backup = repair(path)
     screen.say(f"{path}: kept {kept} records; the first that could not be read was {cut}")
     screen.say(f"  the damaged file is {backup}")
-    return _check(path, None, screen) if not screen.as_json else 0
+    return {**_check(path, None, screen), "kept": kept, "cut": cut, "backup": str(backup)}
