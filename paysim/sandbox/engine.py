@@ -239,7 +239,7 @@ class Engine:
     ) -> None:
         """Keep a message under way: a timer delivers it."""
         due_ms = at_ms + fault.delay_s * SECOND_MS
-        delivery = str(history.shop_version + 1)
+        delivery = f"{history.shop_version + 1:06d}"  # so that they sort as they were sent
         data = {"delivery": delivery, "due_ms": due_ms, **message}
         draft.at_shop(history, Event("delayed", at_ms, operation, minor, data=data))
 

@@ -210,6 +210,8 @@ class Order:
         engine, history = self._engine, self._engine.history(self.id)
         view, at_ms = history.shop, engine.now_ms()
         _require(engine.channels.channel(name).capabilities, name, Verb.AUTHORIZE, view.capture)
+        if view.created is None:
+            raise UsageError("the shop has not heard of this order yet; query it")
         operation = self._operation_id(history, key)
         known = view.operations.get(operation)
         if known is not None:
