@@ -125,7 +125,7 @@ def _journal(path: Path, start: bytes, screen: Screen) -> _Found:
     from paysim.ledger.invariants import verify
     from paysim.store import SqliteJournal
 
-    if start[_MARK] != _JOURNAL:
+    if not _JOURNAL.startswith(start[_MARK]):  # the mark itself may be cut
         return _unknown("NOT_A_JOURNAL", f"{path} is a SQLite file, but no journal of paysim")
     try:
         journal = SqliteJournal(path, read_only=True)
@@ -135,10 +135,11 @@ def _journal(path: Path, start: bytes, screen: Screen) -> _Found:
         finally:
             journal.close()
     except JournalDamaged as damage:
-        fault = _fault("JOURNAL_DAMAGED", str(damage), str(path), damage.position)
-        return _Found(
-            "journal", False, (fault,), {}, notes=(f"`paysim verify {path} --repair` keeps what is readable",)
-        )
+        text = str(damage)
+        if "--repair" not in text:
+            text += f"; `paysim verify {path} --repair` keeps what is readable"
+        fault = _fault("JOURNAL_DAMAGED", text, str(path), damage.position)
+        return _Found("journal", False, (fault,), {})
     except PaysimError as error:
         return _unknown("NOT_READABLE", str(error))
     fields = {

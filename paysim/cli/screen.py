@@ -21,6 +21,7 @@ __all__ = ["Screen", "plain"]
 
 _GOOD: Final = {True: "1;32", False: "1;31", None: "1"}
 _BLOCKS: Final = "█▀▄"
+_NARROW: Final = 40  # on less, a table that folds its columns has no room for what is in them
 _STEPS: Final = 200  # how often a progress bar moves at most
 
 Row = Sequence[str]
@@ -76,7 +77,7 @@ class Screen:
         if self.silent or not rows:
             return
         cells = [tuple(map(plain, row)) for row in rows]
-        if _coloured():
+        if _coloured() and _columns() >= _NARROW:
             _write(sys.stdout, _rich_table(columns, cells, numbers, marked, style))
         else:
             _write(sys.stdout, _plain_table(columns, cells, numbers, marked))

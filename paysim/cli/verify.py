@@ -9,7 +9,7 @@ from typing import Any
 from paysim.core.errors import JournalDamaged, StoreError, UsageError
 from paysim.core.money import Money
 from paysim.ledger.invariants import verify
-from paysim.store import SqliteJournal
+from paysim.store import SqliteJournal, repair
 
 from .screen import Screen
 
@@ -23,19 +23,14 @@ def run(arguments: Namespace, screen: Screen) -> int:
     try:
         found = _check(path, head, screen)
     except JournalDamaged as damage:
-        screen.complain(str(damage))
-        if not arguments.repair:
-            if "--repair" not in str(damage):
-                screen.complain(f"`paysim verify {path} --repair` keeps every record before it")
-            screen.result({"valid": False, "position": damage.position, "error": str(damage)})
-            return 1
-        found = _repair(path, screen)
+        screen.complain(_advised(damage, path, head))
+        found = _repair(path, head, screen) if arguments.repair else _refused(damage)
     except StoreError as error:
         if path.exists():
             raise
         raise UsageError(str(error)) from None
     screen.result(found)
-    return 0
+    return 0 if found["valid"] else 1
 
 
 def _hash(text: str | None) -> bytes | None:
@@ -73,10 +68,26 @@ def _check(path: Path, head: bytes | None, screen: Screen) -> dict[str, Any]:
     return {**found, "head": report.head.hex()}
 
 
-def _repair(path: Path, screen: Screen) -> dict[str, Any]:
-    from paysim.store import repair
+def _advised(damage: JournalDamaged, path: Path, head: bytes | None) -> str:
+    """What is damaged, and what mends it; no repair brings back a head that was cut off."""
+    if head is not None or "--repair" in str(damage):
+        return str(damage)
+    return f"{damage}; `paysim verify {path} --repair` keeps what is readable"
 
+
+def _refused(damage: JournalDamaged) -> dict[str, Any]:
+    return {"valid": False, "position": damage.position, "error": str(damage)}
+
+
+def _repair(path: Path, head: bytes | None, screen: Screen) -> dict[str, Any]:
     kept, cut, backup = repair(path)
-    screen.say(f"{path}: kept {kept} records; the first that could not be read was {cut}")
-    screen.say(f"  the damaged file is {backup}")
-    return {**_check(path, None, screen), "kept": kept, "cut": cut, "backup": str(backup)}
+    what = f"the first that could not be read was {cut}" if cut else "no record was lost"
+    screen.say(f"{path}: kept {kept} records; {what}")
+    if backup is not None:
+        screen.say(f"  the damaged file is {backup}")
+    done = {"kept": kept, "cut": cut, "backup": str(backup) if backup else None}
+    try:
+        return {**_check(path, head, screen), **done}
+    except JournalDamaged as damage:
+        screen.complain(str(damage))
+        return {**_refused(damage), **done}
