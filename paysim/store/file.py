@@ -61,12 +61,12 @@ _WITH_WAL: Final = b"\2\2"
 
 def wal_of(path: Path) -> Path:
     """Where SQLite keeps what is not in the main file yet."""
-    return path.with_name(f"{path.name}-wal")
+    return path.parent / f"{path.name}-wal"  # with_name refuses the root folder, which has no name
 
 
 def begun_repair(path: Path) -> Path:
     """Where a repair puts the finished journal before it takes the damaged one's name."""
-    return path.with_name(f"{path.name}.repaired")
+    return path.parent / f"{path.name}.repaired"
 
 
 # Opening. -----------------------------------------------------------------------------------------
