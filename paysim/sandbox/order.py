@@ -225,7 +225,7 @@ class Order:
             refusal = Outcome.declined(
                 Reason.WRONG_STATE, f"the order is {view.state}; it cannot be paid now"
             )
-            verb = {"verb": Verb.AUTHORIZE.value}
+            verb = {"verb": Verb.AUTHORIZE.value, "code": code}
             draft.at_shop(history, Event("refused", at_ms, operation, minor, refusal, data=verb))
             draft.commit()
             return view.operations[operation]
