@@ -171,9 +171,12 @@ def _merchant(text: str, _route: router.Route, arguments: Namespace) -> _Found:
     code = merchant.decode(text, mode=arguments.mode, profile=arguments.profile)
     row = profiles.PROFILES.get(code.profile or "")
     remarks = profiles.remarks(row, code.fields) if row and arguments.mode != "strict" else ()
-    title = f"profile {code.profile}" if code.profile else ""
+    title = "; ".join(filter(None, (_BY[arguments.mode], code.profile and f"profile {code.profile}")))
     notes = tuple(f"Remark: {remark}" for remark in remarks)
     return _Found("emvqr.merchant", code.valid, _issues(code.issues), code.fields, title, _rows(code), notes)
+
+
+_BY: Final = {"strict": "by EMVCo's rules alone", "profile": "", "lenient": "by lenient rules"}
 
 
 def _rows(code: merchant.MerchantCode) -> tuple[Row, ...]:

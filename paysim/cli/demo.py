@@ -11,6 +11,7 @@ from typing import Any
 from paysim import CNY, Fault, Money, Order, Person, Sandbox, Shop
 from paysim.channels import Presentation
 
+from . import given
 from .screen import Screen
 
 __all__ = ["run"]
@@ -18,8 +19,8 @@ __all__ = ["run"]
 
 def run(arguments: Namespace, screen: Screen) -> int:
     """Play the demo and show it."""
-    folder = Path(arguments.out) if arguments.out else Path(tempfile.mkdtemp(prefix="paysim-demo-"))
-    folder.mkdir(parents=True, exist_ok=True)
+    wanted = tempfile.mkdtemp(prefix="paysim-demo-") if arguments.out is None else arguments.out
+    folder = given.folder(wanted)
     with Sandbox(seed=arguments.seed) as sandbox:
         shop = sandbox.shop("Tea House")
         alice = sandbox.person("Alice", balance=CNY("2000.00"))

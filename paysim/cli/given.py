@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import sys
 from pathlib import Path
@@ -9,7 +10,16 @@ from typing import Final
 
 from paysim.core.errors import PaysimError, UsageError
 
-__all__ = ["UnreadableError", "file_at", "read_file", "read_stdin", "to_text", "writable"]
+__all__ = [
+    "UnreadableError",
+    "file_at",
+    "folder",
+    "path_of",
+    "read_file",
+    "read_stdin",
+    "to_text",
+    "writable",
+]
 
 
 class UnreadableError(PaysimError):
@@ -20,6 +30,7 @@ class UnreadableError(PaysimError):
         self.code = code
 
 
+_MAX_NAME_BYTES: Final = 255
 _KINDS: Final = (
     (stat.S_ISDIR, "a folder: give a file in it"),
     (stat.S_ISFIFO, "a pipe: let it come from standard input (paysim decode - < {path})"),
@@ -79,14 +90,31 @@ def to_text(data: bytes, most: int) -> str:
         ) from None
 
 
-def writable(given: str) -> Path:
-    """The path of a file that is to be written; its folder is there. Raises UsageError where it is not."""
+def path_of(name: str) -> Path:
+    """The path with this name. Raises UsageError for a name that no file can have."""
     try:
-        path = Path(given)
-        if path.is_dir():
-            raise UsageError(f"{given} is a folder; give the name of a file in it")
-        if not path.parent.is_dir():
-            raise UsageError(f"there is no folder {path.parent}; make it first")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{given!r} cannot be the name of a file: {error}") from None
+        if "\0" in name or len(os.fsencode(Path(name).name)) > _MAX_NAME_BYTES:
+            raise ValueError("a NUL character, or too long")
+    except ValueError as error:
+        raise UsageError(f"{name!r} cannot be the name of a file: {error}") from None
+    return Path(name)
+
+
+def writable(name: str) -> Path:
+    """The path of a file that is to be written; its folder is there. Raises UsageError where it is not."""
+    path = path_of(name)
+    if path.is_dir():
+        raise UsageError(f"{name or 'an empty name'} is a folder; give the name of a file in it")
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent}; make it first")
+    return path
+
+
+def folder(name: str) -> Path:
+    """A folder, made where it is absent. Raises UsageError where it cannot be made."""
+    path = path_of(name)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"the folder {path} cannot be made: {error.strerror}; give another") from None
     return path

@@ -86,14 +86,14 @@ class Screen:
         """The QR code of a text; a note in its place where the terminal is too narrow for it."""
         from paysim.qr import symbol
 
-        if self.silent:
-            return
         blocks = _encodable(_BLOCKS, sys.stdout)
         drawn = (
             symbol.terminal(text, error=error, quiet_modules=quiet_modules, invert=invert, ansi=_coloured())
             if blocks
             else _ascii_code(symbol.matrix(text, error=error), quiet_modules, invert)
         )
+        if self.silent:  # what cannot be drawn is an error all the same
+            return
         across = (len(symbol.matrix(text, error=error)) + 2 * quiet_modules) * (1 if blocks else 2)
         if _is_terminal(sys.stdout) and across > _columns():
             self.say(

@@ -11,6 +11,7 @@ from paysim.core.money import Money
 from paysim.ledger.invariants import verify
 from paysim.store import SqliteJournal, repair
 
+from . import given
 from .screen import Screen
 
 __all__ = ["run"]
@@ -18,7 +19,7 @@ __all__ = ["run"]
 
 def run(arguments: Namespace, screen: Screen) -> int:
     """Check, and repair where asked. 0 sound, 1 damaged (0 once repaired)."""
-    path = Path(arguments.file)
+    path = given.path_of(arguments.file)
     head = _hash(arguments.head)
     try:
         found = _check(path, head, screen)

@@ -26,7 +26,9 @@ PROMPTPAY = "00020101021129370016A000000677010111011300668122233335802TH53037646
 CONSUMER = "hQVDUFYwMWEaTwegAAAAVVVVVw8SNFZ4kBI0WNGRIgESNF8="
 CONSUMER_PAN = "1234567890123458"
 WECHAT = "130241379508743918"
-UNIONPAY = "6212345678901234567"
+UNIONPAY = "6212345678901234567"  # among the broken codes of the file, because it is no EMV code
+
+INVALID_EMV = [pytest.param(one, id=one["id"]) for one in VECTORS["invalid"] if one["payload"] != UNIONPAY]
 
 KEYS = {"kind", "valid", "issues", "fields"}
 KINDS = {"emvqr.merchant", "emvqr.consumer", "payment_code", "journal", "unknown"}
@@ -92,7 +94,7 @@ def test_a_broken_code_has_the_faults_of_the_file(one: dict[str, Any], paysim: R
     assert found["kind"] == router.route(one["payload"]).kind
 
 
-@pytest.mark.parametrize("one", [one for one in INVALID if one.values[0]["payload"] != UNIONPAY])
+@pytest.mark.parametrize("one", INVALID_EMV)
 def test_profile_mode_forgives_a_broken_code_nothing_but_what_the_profile_names(
     one: dict[str, Any], paysim: Run
 ) -> None:
@@ -150,6 +152,18 @@ def test_a_text(text: str, kind: str, code: int, faults: set[str], paysim: Run) 
 def test_a_wallets_own_code_is_no_emv_code_in_strict_mode(paysim: Run) -> None:
     ran = paysim("decode", "--mode", "strict", "--json", UNIONPAY)
     assert (ran.code, ran.json["kind"], codes(ran)) == (1, "payment_code", {"NOT_EMV_CPM"})
+
+
+@pytest.mark.parametrize(
+    ("mode", "title"),
+    [
+        ("strict", "NOT valid (by EMVCo's rules alone; profile promptpay)"),
+        ("profile", "valid (profile promptpay)"),
+        ("lenient", "valid (by lenient rules; profile promptpay)"),
+    ],
+)
+def test_the_first_line_says_by_which_rules(mode: str, title: str, paysim: Run) -> None:
+    assert paysim("decode", "--mode", mode, PROMPTPAY).out.startswith(f"emvqr.merchant: {title}\n")
 
 
 @pytest.mark.parametrize(

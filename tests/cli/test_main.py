@@ -22,7 +22,6 @@ Run = Callable[..., Any]
 COMMANDS = ("demo", "decode", "qr", "verify", "doctor")
 HEAVY = ("PIL", "cryptography", "qrcode", "rich", "sqlite3", "zxingcpp", "hypothesis", "pytest")
 PROMPTPAY = "00020101021129370016A000000677010111011300668122233335802TH53037646304C273"
-CHINESE = "00020159046304"
 UNFORESEEN = "a fault of paysim itself"
 
 

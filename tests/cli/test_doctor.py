@@ -1,0 +1,62 @@
+"""`paysim doctor`: what is there, and what installs the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from paysim.cli import doctor
+
+Run = Callable[..., Any]
+
+
+def lose(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    parts = tuple(
+        part._replace(found=lambda: "") if part.name in names else part._replace(found=lambda: "1.0")
+        for part in doctor._PARTS
+    )
+    monkeypatch.setattr(doctor, "_PARTS", parts)
+
+
+def test_this_machine_has_what_paysim_needs(paysim: Run) -> None:
+    ran = paysim("doctor", "--json")
+    assert (ran.code, ran.err, ran.json["valid"]) == (0, "", True)
+    for part in ran.json["parts"]:
+        assert set(part) == {"name", "found", "needed", "mend"}
+        assert bool(part["found"]) != bool(part["mend"])
+        assert part["found"] or not part["needed"]
+    assert [part["name"] for part in ran.json["parts"] if part["needed"]] == [
+        *("python", "sqlite", "msgspec", "qrcode", "pillow", "rich")
+    ]
+
+
+def test_everything_is_there(paysim: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    lose(monkeypatch)
+    ran = paysim("doctor")
+    assert ran.code == 0
+    assert "\nall there (" in ran.out
+    assert "install it with" not in ran.out
+
+
+def test_what_is_not_needed_may_be_absent(paysim: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    lose(monkeypatch, "zxing-cpp", "zbarimg")
+    ran = paysim("doctor")
+    assert ran.code == 0
+    assert "\ngood; not there, and not needed: zxing-cpp, zbarimg\n" in ran.out
+    (line,) = [line for line in ran.out.splitlines() if line.startswith("! zxing-cpp")]
+    assert line.endswith("pip install 'paysim[scan]'")
+
+
+def test_what_is_needed_must_be_there(paysim: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    lose(monkeypatch, "pillow")
+    ran = paysim("doctor", "--json")
+    assert (ran.code, ran.json["valid"]) == (1, False)
+    lost = next(part for part in ran.json["parts"] if part["name"] == "pillow")
+    assert lost == {"name": "pillow", "found": "", "needed": True, "mend": "pip install pillow"}
+    assert "missing, and paysim needs it: pillow\n" in paysim("doctor").out
+
+
+def test_quiet_is_the_exit_code(paysim: Run) -> None:
+    assert paysim("doctor", "--quiet") == (0, "", "")
