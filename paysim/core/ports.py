@@ -97,6 +97,9 @@ class Journal(Protocol):
     def batch(self) -> AbstractContextManager[None]:
         """Group the appends inside into one commit: faster, and acknowledged when the block ends."""
 
+    def check(self) -> None:
+        """Raises JournalDamaged where the medium contradicts itself, its records aside."""
+
     def snapshot(self) -> AbstractContextManager[None]:
         """What is read inside is the state of one moment, whatever others append."""
 

@@ -86,6 +86,7 @@ def verify(journal: Journal, head: bytes | None = None, progress: Progress = lam
                 "that has it",
                 position=count + 1,
             )
+        journal.check()
         orders = _check_folds(journal, kinds, tallies, lambda done: progress(count + done))
         progress(count + orders)
         totals = sums(journal)

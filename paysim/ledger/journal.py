@@ -248,6 +248,9 @@ class MemoryJournal:
         """Nothing to group in memory."""
         return nullcontext()
 
+    def check(self) -> None:
+        """Memory has no indices that could contradict the records."""
+
     def snapshot(self) -> AbstractContextManager[None]:
         """Nobody else can append to this journal."""
         return nullcontext()

@@ -115,7 +115,7 @@ def _check_file(path: Path, found: os.stat_result, logged: int) -> None:
         raise StoreError(f"{path} is a folder; a journal is a file: give a path inside it")
     if not stat.S_ISREG(found.st_mode):
         raise StoreError(f"{path} is no regular file; give another path")
-    if found.st_size == 0:
+    if found.st_size <= 1:  # SQLite takes one byte for none
         advice = (
             f"`paysim verify {path} --repair` keeps what {wal_of(path)} has"
             if logged

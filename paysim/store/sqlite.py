@@ -27,7 +27,7 @@ _TAIL: Final = 64
 """How many of the newest records are checked when a file is opened; `verify` checks them all."""
 
 _SYNCHRONOUS: Final = {"full": "FULL", "normal": "NORMAL"}
-_CHECKPOINT_PAGES: Final = 16_000
+_CHECKPOINT_PAGES: Final = 4_000
 _CHUNK: Final = 512
 """How many records are read at once: no read stays open between them, whatever the caller does."""
 
@@ -43,7 +43,7 @@ _LINKED: Final = f"{_COLUMNS}, b.hash FROM record r LEFT JOIN record b ON b.posi
 _STREAM: Final = f"{_LINKED} WHERE r.subject = ? AND r.kind = ? ORDER BY r.version"
 _STREAMS: Final = (
     f"{_LINKED} WHERE (r.subject, r.version) > (?, ?) AND r.kind = ? AND substr(r.subject, 1, ?) = ? "
-    f"ORDER BY r.subject, r.version LIMIT {_CHUNK}"
+    f"ORDER BY r.subject, r.kind, r.version LIMIT {_CHUNK}"
 )
 INSERT: Final = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?)"
 _ADD: Final = (
@@ -102,8 +102,9 @@ class SqliteJournal:
             execute(f"PRAGMA max_page_count = {int(max_pages)}")
         execute("PRAGMA cache_size = -16384")
         self._data_version = self._version()
+        self._strict = not read_only
         self._load_head()
-        if not read_only:
+        if self._strict:
             self._check_tail()
 
     def _check_schema(self) -> None:
@@ -131,7 +132,7 @@ class SqliteJournal:
     def _load_head(self) -> None:
         row = self._db.execute("SELECT position, hash FROM record ORDER BY position DESC LIMIT 1").fetchone()
         position, head = row or (0, GENESIS)
-        if type(head) is not bytes or (row and position < 1):
+        if self._strict and (type(head) is not bytes or (row and position < 1)):
             raise self._damaged(f"record {position} was edited", max(position, 1))
         self._position: int = position
         self._head: bytes = head
@@ -395,6 +396,12 @@ class SqliteJournal:
             raise
         finally:
             self._batching = self._batch_lost = False
+
+    def check(self) -> None:
+        """Raises JournalDamaged where a page or an index of the file contradicts the others."""
+        fault = self._all("PRAGMA integrity_check(1)")[0][0]
+        if fault != "ok":
+            raise self._damaged(f"its pages or indices contradict each other ({fault})")
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
