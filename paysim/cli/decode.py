@@ -30,7 +30,6 @@ _PICTURES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 _SQLITE: Final = b"SQLite format 3\x00"
 _JOURNAL: Final = b"PSIM"  # where SQLite keeps the application's mark
 _MARK: Final = slice(68, 72)
-_PATH_LIKE: Final = (".png", ".jpg", ".jpeg", ".db", ".sqlite", ".txt")
 
 Row = tuple[str, str, str]
 
