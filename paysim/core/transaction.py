@@ -237,6 +237,14 @@ def _refunded(view: Transaction, event: Event) -> None:
     view.refunded_minor += event.amount_minor
 
 
+def _ended(view: Transaction, event: Event) -> None:
+    """A payment that was still open cannot go on."""
+    late = event.outcome or Outcome.declined(Reason.WRONG_STATE, f"the order was {event.kind}")
+    for operation in view.operations.values():
+        if operation.verb is Verb.AUTHORIZE and operation.status in OPEN:
+            view.operations[operation.id] = operation.moved(Status.REFUSED, late)
+
+
 def _settled(view: Transaction, _event: Event) -> None:
     view.settled = True
     view.timers.pop("settlement", None)
@@ -269,6 +277,8 @@ _EFFECTS: Final[dict[str, Callable[[Transaction, Event], None]]] = {
     "released": _released,
     "refunded": _refunded,
     "settled": _settled,
+    "closed": _ended,
+    "reversed": _ended,
     "timed_out": _timed_out,
     "delayed": _delayed,
     "reached": _arrived,
