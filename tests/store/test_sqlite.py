@@ -647,7 +647,7 @@ def test_an_edited_record_is_named_and_those_before_it_are_readable(
     with closing(SqliteJournal(path, read_only=True)) as journal:
         if (what, where) in (("a position below all", "last"), ("position 0", "last")):
             position = 0  # the last record is gone, and only its effects say that it was there
-        with pytest.raises(JournalDamaged, match="--repair|find a copy") as caught:
+        with pytest.raises(JournalDamaged, match=r"--repair|find a copy") as caught:
             verify(journal, records[-1].hash)
         assert caught.value.position == position or position == 0
         read = []
