@@ -162,7 +162,7 @@ class Transaction:
 
     @property
     def payment(self) -> str:
-        """The id of the operation by which the payer pays: the newest that was not refused, else the newest."""
+        """The operation by which the payer pays: the newest that was not refused, else the newest."""
         newest = ""
         for operation in reversed(self.operations.values()):
             if operation.verb is Verb.AUTHORIZE:

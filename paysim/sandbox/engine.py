@@ -184,7 +184,7 @@ class Engine:
         return self.clock.now_ms()
 
     def identity(self, label: str) -> str:
-        """Sixteen digits that no other thing of this journal has: the next position, then six of the seed's."""
+        """Sixteen digits that nothing else in this journal has: the next position, then six of the seed's."""
         position = self.journal.position + 1
         return f"{position:010d}{self.seed.digits(label, position, 6)}"
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from paysim.channels import Capabilities, PresentRequest, Presentation, operator
+from paysim.channels import Capabilities, Presentation, PresentRequest, operator
 from paysim.core.errors import CurrencyMismatch, LinkTimeout, Unsupported, UsageError
 from paysim.core.event import Event
 from paysim.core.history import History
 from paysim.core.money import Money
 from paysim.core.operation import Operation, Status, Verb
-from paysim.core.outcome import NEVER_ARRIVED, NO_ANSWER, OutcomeKind, Outcome, Reason
+from paysim.core.outcome import NEVER_ARRIVED, NO_ANSWER, Outcome, OutcomeKind, Reason
 from paysim.core.state import State
 from paysim.core.transaction import Transaction
 
@@ -42,7 +42,7 @@ class Book:
 
     @property
     def state(self) -> State:
-        """Where the order stands at the operator; CREATED where the operator does not know it. Never UNKNOWN."""
+        """Where the order stands at the operator; CREATED where it does not know it. Never UNKNOWN."""
         return self._view.state
 
     @property

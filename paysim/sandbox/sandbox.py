@@ -140,7 +140,7 @@ class Sandbox:
         agreed_limit: Money | None = None,
         no_pin_limit: Money | None = None,
     ) -> Person:
-        """The person of this name, with a wallet opened at their first mention and `balance` put into it then.
+        """The person of this name; at the first mention their wallet is opened and `balance` put into it.
 
         `pin` is six digits ("123456" unless given). `certificate` decides the QR level: A with one, limited
         by `agreed_limit` a day, else B (market rules R01, R02). Codes that they show are paid without their

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from paysim.channels import PresentRequest, Presentation, ShopFacts
+from paysim.channels import Presentation, PresentRequest, ShopFacts
 from paysim.core.errors import Unsupported, UsageError
 from paysim.core.event import Event
 from paysim.core.history import History
