@@ -319,6 +319,20 @@ def test_a_locked_file_is_said_to_be_locked(path: Path) -> None:
         till.check(sandbox, till.serve(sandbox, 3, 5))
 
 
+def test_a_fault_is_not_used_up_by_a_command_that_was_not_written(path: Path) -> None:
+    with Sandbox(store=SqliteJournal(path, busy_ms=10)) as sandbox, closing(sqlite3.connect(path)) as db:
+        order = sandbox.shop("Tea House").create(CNY("1.00"))
+        code = sandbox.person("Alice").payment_code()
+        sandbox.faults.add(Fault("answer", verb="authorize"))
+        db.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError):
+            order.authorize(code.text)
+        assert order.state.name == "CREATED"
+        db.execute("ROLLBACK")
+        order.authorize(code.text)
+        assert (order.state.name, order.book.state.name) == ("UNKNOWN", "CAPTURED")
+
+
 def test_a_file_that_another_process_keeps_to_itself_is_said_to_be_locked(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -721,6 +735,17 @@ def test_an_edited_balance_or_timer_is_found(path: Path, what: str) -> None:
             verify(journal)
         assert caught.value.position == 0
         assert len(list(journal.records())) == journal.position
+
+
+def test_an_advance_does_not_ring_an_edited_timer_for_ever(path: Path) -> None:
+    with Sandbox(store=path) as sandbox:
+        sandbox.shop("Tea House").create(CNY("1.00")).present("qr.merchant")
+    edit(path, "UPDATE timer SET due_ms = 5")
+    with Sandbox(store=path) as sandbox:
+        before = sandbox.journal.head, sandbox.clock.now_ms()
+        with pytest.raises(JournalDamaged, match=r"the stored timer of order .* --repair"):
+            sandbox.advance(minutes=1)
+        assert (sandbox.journal.head, sandbox.clock.now_ms()) == before
 
 
 @pytest.mark.parametrize("what", DERIVED)
