@@ -258,7 +258,8 @@ class MemoryJournal:
         """Fold the records up to `position` anew."""
         kept = MemoryJournal()
         for record in read(self._lines[:position]):
-            kept.append([Entry(record.stream, record.event, record.key)], {record.stream: record.version - 1}, {})
+            entry = Entry(record.stream, record.event, record.key)
+            kept.append([entry], {record.stream: record.version - 1}, {})
         for name, due_ms in timers.items():
             kept._set_timer(name, due_ms)
         self.__dict__ = kept.__dict__
