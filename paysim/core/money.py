@@ -9,7 +9,7 @@ import msgspec
 
 from .errors import CurrencyMismatch, UsageError
 
-__all__ = ["CNY", "CURRENCIES", "EUR", "HKD", "JPY", "USD", "Currency", "Money"]
+__all__ = ["CNY", "CURRENCIES", "EUR", "HKD", "JPY", "USD", "Currency", "Money", "not_negative", "positive"]
 
 MAX_MINOR: Final = 10**15
 """The largest amount, in minor units; Assumed: far above any payment, far below 64 bits."""
@@ -153,6 +153,26 @@ class Money(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     def __ge__(self, other: Money) -> bool:
         return self.minor >= self._same(other)
+
+
+def positive(money: Money, what: str) -> Money:
+    """`money` itself; raises UsageError unless it is Money of more than nothing. `what` says who asks.
+
+    >>> positive(CNY("3.00"), "a payment")
+    Money('CNY', 300)
+    """
+    if not not_negative(money, what).minor:
+        raise UsageError(f"{what} is of more than nothing, not {money}")
+    return money
+
+
+def not_negative(money: Money, what: str) -> Money:
+    """`money` itself; raises UsageError unless it is Money of nothing or more. `what` says who asks."""
+    if not isinstance(money, Money):
+        raise UsageError(f"{what} is Money, like CNY('12.80'), not {money!r}")
+    if money.minor < 0:
+        raise UsageError(f"{what} is not negative, as {money} is")
+    return money
 
 
 CNY: Final = CURRENCIES["CNY"]
