@@ -2,8 +2,8 @@
 
 Run: python benchmarks/qr_payment.py
 
-In memory, and in a SQLite file with durability normal and full. The limits stand beside them, measured in the
-same rounds: for normal, four bare SQLite commits of one row; for full, four times pwrite + fdatasync of 4 KiB,
+In memory, and in a SQLite file with durability normal and full. The limits stand beside them, measured in
+the same rounds: for normal, four bare SQLite commits of one row; for full, four pwrite + fdatasync of 4 KiB,
 which is what a medium can acknowledge. The median of rounds is taken; in a round each side runs a batch.
 Budgets: memory 10,000 a second, normal 3,000, full 0.6 of its limit.
 """

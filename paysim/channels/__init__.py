@@ -1,6 +1,6 @@
 """One interface over every way to pay."""
 
-from .channel import ALL_VERBS, Capabilities, Channel, Claim, PresentRequest, Presented, ShopFacts
+from .channel import ALL_VERBS, Capabilities, Channel, Claim, Presented, PresentRequest, ShopFacts
 from .presentation import Presentation
 from .registry import Registry
 

@@ -89,7 +89,8 @@ class Claim(NamedTuple):
 
     def __repr__(self) -> str:
         code = "..." if self.code else ""
-        return f"Claim({self.channel!r}, shop={self.shop!r}, order={self.order!r}, stand={self.stand!r}, code={code!r})"
+        names = f"shop={self.shop!r}, order={self.order!r}, stand={self.stand!r}, code={code!r}"
+        return f"Claim({self.channel!r}, {names})"
 
 
 class Channel(Protocol):

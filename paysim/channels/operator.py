@@ -198,7 +198,7 @@ def settlement_ms(at_ms: int) -> int:
 
 
 def answer(book: Transaction, ask: Ask, world: World) -> list[Event]:
-    """What the operator does for a verb: the facts, a refusal among them; nothing where it was done before."""
+    """What the operator does for a verb: the facts, or a refusal; nothing where it was done before."""
     known = book.operations.get(ask.operation)
     if known is not None and known.status in (Status.DONE, Status.REFUSED) and not known.passing:
         return []

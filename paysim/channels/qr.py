@@ -15,7 +15,7 @@ from paysim.core.money import CURRENCIES
 from paysim.core.operation import Verb
 from paysim.qr import merchant
 
-from .channel import ALL_VERBS, Capabilities, Claim, PresentRequest, Presented
+from .channel import ALL_VERBS, Capabilities, Claim, Presented, PresentRequest
 from .operator import ORDER_LIFETIME_MS
 
 __all__ = ["GUID", "MerchantCode", "PayerCode", "StaticCode", "payer_code"]

@@ -86,7 +86,7 @@ def decode(data: bytes, *, opaque: Collection[int] = _NONE) -> Tree:
     return tuple(nodes)
 
 
-class _Broken(Exception):  # noqa: N818 - never leaves this module
+class _Broken(Exception):  # never leaves this module
     """Carries a fault up through the levels, which add their tags to the path."""
 
     def __init__(self, code: str, message: str, offset: int) -> None:

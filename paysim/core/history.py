@@ -65,15 +65,13 @@ class History:
     def at_shop(self, event: Event) -> None:
         """A fact at the shop; raises InvalidTransition where it is illegal."""
         if event.kind == "reached":
-            self._reach(event)
+            facts = self.book.events
+            position = min(event.data["position"], len(facts))
+            while self.learned < position:
+                self._learn(facts[self.learned])
+                self.learned += 1
         self.shop.apply(event)
         self.born.append(event)
-
-    def _reach(self, event: Event) -> None:
-        position = min(event.data["position"], self.book_version)
-        while self.learned < position:
-            self._learn(self.book.events[self.learned])
-            self.learned += 1
 
     def _learn(self, event: Event) -> None:
         view = self.shop
@@ -108,6 +106,9 @@ class History:
             live = self.due()
             return live[0][0] if live else None
         timers = self.book.timers
-        return min(
-            (timers[n] for n in _OPERATORS_TIMERS.get(self.book.state, ()) if n in timers), default=None
-        )
+        soonest: int | None = None
+        for name in _OPERATORS_TIMERS.get(self.book.state, ()):
+            due_ms = timers.get(name)
+            if due_ms is not None and (soonest is None or due_ms < soonest):
+                soonest = due_ms
+        return soonest

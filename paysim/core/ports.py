@@ -58,8 +58,8 @@ class Journal(Protocol):
         """Write all entries or none, and return the position of the last.
 
         `expected` gives, for each stream written, how many records it had when the command decided; a stream
-        that has more raises VersionConflict. `timers` maps a name to the time of its timer before and after, in
-        Unix ms, None for no timer.
+        that has more raises VersionConflict. `timers` maps a name to the time of its timer before and after,
+        in Unix ms, None for no timer.
         Raises InvariantBroken where a transfer, a floor, a ceiling or a key would be violated, and StoreError
         where the medium fails; nothing is applied then.
         """

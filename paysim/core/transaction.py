@@ -21,8 +21,11 @@ _VERB_OF_FACT: Final = {
     "asked": Verb.AUTHORIZE,
     "submitted": Verb.AUTHORIZE,
     "authorized": Verb.AUTHORIZE,
+    "deferred": Verb.AUTHORIZE,
     "attempt_failed": Verb.AUTHORIZE,
     "declined": Verb.AUTHORIZE,
+    "timed_out": Verb.AUTHORIZE,
+    "found_unpaid": Verb.AUTHORIZE,
     "captured": Verb.CAPTURE,
     "refunded": Verb.REFUND,
     "voided": Verb.VOID,
@@ -162,7 +165,7 @@ class Transaction:
 
     @property
     def payment(self) -> str:
-        """The id of the operation by which the payer pays: the newest that was not refused, else the newest."""
+        """The operation by which the payer pays: the newest that was not refused, else the newest."""
         newest = ""
         for operation in reversed(self.operations.values()):
             if operation.verb is Verb.AUTHORIZE:
@@ -237,6 +240,14 @@ def _refunded(view: Transaction, event: Event) -> None:
     view.refunded_minor += event.amount_minor
 
 
+def _ended(view: Transaction, event: Event) -> None:
+    """A payment that was still open cannot go on."""
+    late = event.outcome or Outcome.declined(Reason.WRONG_STATE, f"the order was {event.kind}")
+    for operation in view.operations.values():
+        if operation.verb is Verb.AUTHORIZE and operation.status in OPEN:
+            view.operations[operation.id] = operation.moved(Status.REFUSED, late)
+
+
 def _settled(view: Transaction, _event: Event) -> None:
     view.settled = True
     view.timers.pop("settlement", None)
@@ -269,6 +280,8 @@ _EFFECTS: Final[dict[str, Callable[[Transaction, Event], None]]] = {
     "released": _released,
     "refunded": _refunded,
     "settled": _settled,
+    "closed": _ended,
+    "reversed": _ended,
     "timed_out": _timed_out,
     "delayed": _delayed,
     "reached": _arrived,

@@ -10,7 +10,7 @@ __all__ = ["FaultPlan"]
 
 
 class FaultPlan:
-    """Faults in the order in which they were added; the first that matches strikes, until its times are used up.
+    """Faults in the order in which they were added; the first that matches strikes until it is used up.
 
     >>> plan = FaultPlan([Fault("answer", verb="refund")])
     >>> plan.take("answer", "refund", "qr.merchant") is not None

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from paysim.core.errors import UsageError
 from paysim.core.event import Event
+from paysim.core.money import Money
+from paysim.ledger import accounts
 
 __all__ = ["DEFAULT_PIN", "Kind", "Payer", "Source", "check_pin", "fold", "hash_pin"]
 
@@ -102,6 +104,14 @@ def _opened(id: str, event: Event) -> Payer:
         data.get("no_pin_minor", _DEFAULT_NO_PIN_MINOR),
         (wallet,),
     )
+
+
+def opened(id: str, at_ms: int, data: Mapping[str, Any], pin: str, balance: Money | None) -> Event:
+    """The fact that a person opened a wallet, with what is put into it; `pin` is "" for DEFAULT_PIN."""
+    stem = accounts.payer(id)
+    kept = {**data, "stem": stem, **({"pin_hash": hash_pin(id, pin)} if pin else {})}
+    transfers = accounts.fund(stem, balance.currency, balance.minor) if balance else ()
+    return Event("opened", at_ms, transfers=transfers, data=kept)
 
 
 def check_pin(pin: str) -> str:

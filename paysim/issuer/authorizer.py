@@ -21,8 +21,8 @@ _ZONE_MS: Final = 8 * HOUR_MS
 class PaymentRequest(NamedTuple):
     """What the issuer is asked: who pays how much from what, and how they proved who they are.
 
-    `pin_right` says whether they typed their PIN rightly, None where none was asked for. `static_code`, `personal_code` and
-    `remote` say what kind of code was scanned and from where (market rules R04 and R05).
+    `pin_right` says whether they typed their PIN rightly, None where none was asked for. `static_code`,
+    `personal_code` and `remote` say what kind of code was scanned and from where (market rules R04 and R05).
     """
 
     payer: Payer

@@ -113,7 +113,9 @@ def release(stem: str, currency: str, minor: int) -> tuple[Transfer, ...]:
 
 def capture(stem: str, shop: str, currency: str, minor: int, *, held: bool) -> tuple[Transfer, ...]:
     """The payer's money, held before or not, becomes the shop's takings."""
-    return (Transfer(f"{stem}/{'held' if held else 'available'}", f"merchant/{shop}/pending", currency, minor),)
+    return (
+        Transfer(f"{stem}/{'held' if held else 'available'}", f"merchant/{shop}/pending", currency, minor),
+    )
 
 
 def refund(stem: str, shop: str, currency: str, minor: int, *, settled: bool) -> tuple[Transfer, ...]:
@@ -122,12 +124,17 @@ def refund(stem: str, shop: str, currency: str, minor: int, *, settled: bool) ->
     home = f"{stem}/available"
     if stem.startswith("payer/"):
         return (Transfer(takings, home, currency, minor),)
-    return (Transfer(takings, REFUND_SUSPENSE, currency, minor), Transfer(REFUND_SUSPENSE, home, currency, minor))
+    return (
+        Transfer(takings, REFUND_SUSPENSE, currency, minor),
+        Transfer(REFUND_SUSPENSE, home, currency, minor),
+    )
 
 
 def undo(stem: str, shop: str, currency: str, captured: int, held: int) -> tuple[Transfer, ...]:
     """A void or a reversal: what was captured and what is held go back."""
-    back = (Transfer(f"merchant/{shop}/pending", f"{stem}/available", currency, captured),) if captured else ()
+    back = (
+        (Transfer(f"merchant/{shop}/pending", f"{stem}/available", currency, captured),) if captured else ()
+    )
     return back + release(stem, currency, held)
 
 

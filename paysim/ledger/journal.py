@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from heapq import heappop, heappush
 from typing import Any, Final, NamedTuple
 
@@ -244,9 +244,25 @@ class MemoryJournal:
         """Nobody else can append to this journal."""
         return False
 
-    def batch(self) -> AbstractContextManager[None]:
-        """Nothing to group in memory."""
-        return nullcontext()
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Nothing to group in memory; where the block fails, what was appended in it is undone."""
+        kept, timers = self.position, self._timers.copy()
+        try:
+            yield
+        except BaseException:
+            self._cut(kept, timers)
+            raise
+
+    def _cut(self, position: int, timers: Mapping[str, int]) -> None:
+        """Fold the records up to `position` anew."""
+        kept = MemoryJournal()
+        for record in read(self._lines[:position]):
+            entry = Entry(record.stream, record.event, record.key)
+            kept.append([entry], {record.stream: record.version - 1}, {})
+        for name, due_ms in timers.items():
+            kept._set_timer(name, due_ms)
+        self.__dict__ = kept.__dict__
 
     def check(self) -> None:
         """Memory has no indices that could contradict the records."""

@@ -15,12 +15,12 @@ import msgspec
 
 from paysim.channels import Registry, ShopFacts, operator
 from paysim.core.clock import SECOND_MS, VirtualClock
-from paysim.core.errors import StoreError, UsageError, VersionConflict
+from paysim.core.errors import JournalDamaged, PaysimError, StoreError, UsageError, VersionConflict
 from paysim.core.event import Entry, Event
 from paysim.core.history import History
 from paysim.core.operation import Verb
 from paysim.core.outcome import Outcome, Reason
-from paysim.core.ports import Change, Clock, Journal
+from paysim.core.ports import Clock, Journal
 from paysim.core.seed import Seed
 from paysim.core.state import State
 from paysim.faults import Fault, FaultPlan
@@ -46,30 +46,31 @@ ANSWER_MS: Final = 45 * SECOND_MS
 class Draft:
     """The facts of one command, folded as they are added and appended together."""
 
+    __slots__ = ("_entries", "_expected", "_journal", "_last", "_touched")
+
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._entries: list[Entry] = []
         self._expected: dict[str, int] = {}
-        self._touched: dict[str, tuple[History, int | None]] = {}
+        self._touched: list[tuple[History, int | None, int, int]] = []
+        self._last: History | None = None
 
     def at_operator(self, history: History, event: Event) -> None:
         """Add a fact to the operator's book; its effect on money is keyed by its operation."""
-        self._touch(history)
-        stream = f"order/{history.id}"
-        self._expected.setdefault(stream, history.book_version)
+        if history is not self._last:
+            self._touch(history)
         history.at_operator(event)
         if event.transfers:
             check_sums(history.book)
-        key = f"op/{event.operation}" if event.operation and event.kind in _EFFECTS else ""
-        self._entries.append(Entry(stream, event, key))
+        key = f"op/{event.operation}" if event.kind in _EFFECTS and event.operation else ""
+        self._entries.append(Entry(f"order/{history.id}", event, key))
 
     def at_shop(self, history: History, event: Event, key: str = "") -> None:
         """Add a fact to the shop's view."""
-        self._touch(history)
-        stream = f"shop/{history.id}"
-        self._expected.setdefault(stream, history.shop_version)
+        if history is not self._last:
+            self._touch(history)
         history.at_shop(event)
-        self._entries.append(Entry(stream, event, key))
+        self._entries.append(Entry(f"shop/{history.id}", event, key))
 
     def add(self, stream: str, version: int, event: Event, key: str = "") -> None:
         """Add a fact to another stream, which has `version` records."""
@@ -77,19 +78,26 @@ class Draft:
         self._entries.append(Entry(stream, event, key))
 
     def _touch(self, history: History) -> None:
-        if history.id not in self._touched:
-            self._touched[history.id] = (history, history.due_ms())
+        self._last = history
+        for known, _, _, _ in self._touched:
+            if known is history:
+                return
+        self._touched.append((history, history.due_ms(), history.book_version, history.shop_version))
 
     def commit(self) -> None:
         """Append everything, or raise and leave the journal as it was."""
         if not self._entries:
             return
-        timers: dict[str, Change] = {}
-        for id, (history, before_ms) in self._touched.items():
+        expected, timers = self._expected, {}
+        for history, before_ms, book_version, shop_version in self._touched:
+            if history.book_version != book_version:
+                expected[f"order/{history.id}"] = book_version
+            if history.shop_version != shop_version:
+                expected[f"shop/{history.id}"] = shop_version
             after_ms = history.due_ms()
             if after_ms != before_ms:
-                timers[id] = (before_ms, after_ms)
-        self._journal.append(self._entries, self._expected, timers)
+                timers[history.id] = (before_ms, after_ms)
+        self._journal.append(self._entries, expected, timers)
 
 
 class Engine:
@@ -111,18 +119,27 @@ class Engine:
     def run(self, work: Callable[[], T]) -> T:
         """What `work` returns; it is done again where another process has appended in the meantime."""
         with self._lock:
+            if not self.clock.virtual:
+                self.ring_until(self.clock.now_ms())
+            return self._decide(work)
+
+    def _decide(self, work: Callable[[], T]) -> T:
+        with self._lock:
             for _ in range(_TRIES):
                 if self.journal.changed():
                     self.forget()
+                faults = self.faults.mark()
                 try:
-                    if not self.clock.virtual:
-                        self.ring_until(self.clock.now_ms())
                     return work()
                 except VersionConflict:
                     self.forget()
-                except BaseException:
+                    self.faults.restore(faults)
+                except BaseException as error:
                     self.forget()
-                    raise
+                    if isinstance(error, StoreError):
+                        self.faults.restore(faults)
+                    if not isinstance(error, PaysimError) or not self.journal.changed():
+                        raise  # else it was decided on a mixture of two states
             raise StoreError(
                 f"other processes appended first {_TRIES} times; try again when they are quieter"
             )
@@ -134,11 +151,23 @@ class Engine:
             if self.journal.changed():
                 self.forget()
             try:
-                with self.journal.batch():
+                with self._clock_kept(), self.journal.batch():
                     yield
             except BaseException:
                 self.forget()
                 raise
+
+    @contextmanager
+    def _clock_kept(self) -> Iterator[None]:
+        """Where what is inside cannot be written, a virtual clock goes back to the newest fact that was."""
+        before_ms = self.clock.now_ms()
+        try:
+            yield
+        except StoreError:
+            if isinstance(self.clock, VirtualClock):
+                newest = self.journal.newest()
+                self.clock.take_back(max(before_ms, newest.at_ms if newest else before_ms))
+            raise
 
     def forget(self) -> None:
         """Drop every fold; what is needed is loaded again."""
@@ -155,7 +184,7 @@ class Engine:
         return self.clock.now_ms()
 
     def identity(self, label: str) -> str:
-        """Sixteen digits that no other thing of this journal has: the next position, then six of the seed's."""
+        """Sixteen digits that nothing else in this journal has: the next position, then six of the seed's."""
         position = self.journal.position + 1
         return f"{position:010d}{self.seed.digits(label, position, 6)}"
 
@@ -312,7 +341,6 @@ class Engine:
         clock.check(target_ms)
 
         def work() -> None:
-            self.ring_until(target_ms)
             clock.move_to(target_ms)
             draft = self.draft()
             draft.add(
@@ -320,18 +348,33 @@ class Engine:
             )
             draft.commit()
 
-        self.run(work)
+        with self._lock, self._clock_kept():
+            self.ring_until(target_ms)
+            self._decide(work)
 
     def ring_until(self, until_ms: int) -> None:
-        """Ring the timers that are due, soonest first."""
-        while (due := self.journal.due(until_ms)) is not None:
-            due_ms, id = due
-            if isinstance(self.clock, VirtualClock):
-                self.clock.move_to(max(due_ms, self.clock.now_ms()))
-            self._ring(id)
+        """Ring the timers that are due, soonest first, each as a command of its own."""
+        while self._decide(lambda: self._ring_next(until_ms)):
+            pass
 
-    def _ring(self, id: str) -> None:
-        history, draft, at_ms = self.history(id), self.draft(), self.now_ms()
+    def _ring_next(self, until_ms: int) -> bool:
+        due = self.journal.due(until_ms)
+        if due is None:
+            return False
+        due_ms, id = due
+        if isinstance(self.clock, VirtualClock):
+            self.clock.move_to(max(due_ms, self.clock.now_ms()))
+        self._ring(id, due_ms)
+        return True
+
+    def _ring(self, id: str, due_ms: int) -> None:
+        history, draft, at_ms = self.find(id), self.draft(), self.now_ms()
+        if history is None or history.due_ms() != due_ms:
+            if self.journal.changed():
+                raise VersionConflict("another process has appended to this journal")
+            raise JournalDamaged(
+                f"the stored timer of order {id} is not its own; `paysim verify FILE --repair` counts it anew"
+            )
         _, name = history.due()[0]  # one at a time: what it does may stop the others
         if name.startswith("delivery/"):
             self._deliver(draft, history, history.shop.deliveries[name.partition("/")[2]], at_ms)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from paysim.channels import Capabilities, PresentRequest, Presentation, operator
+from paysim.channels import Capabilities, Presentation, PresentRequest, operator
 from paysim.core.errors import CurrencyMismatch, LinkTimeout, Unsupported, UsageError
 from paysim.core.event import Event
 from paysim.core.history import History
-from paysim.core.money import Money
+from paysim.core.money import Money, positive
 from paysim.core.operation import Operation, Status, Verb
-from paysim.core.outcome import NEVER_ARRIVED, NO_ANSWER, OutcomeKind, Outcome, Reason
+from paysim.core.outcome import NEVER_ARRIVED, NO_ANSWER, Outcome, OutcomeKind, Reason
 from paysim.core.state import State
 from paysim.core.transaction import Transaction
 
@@ -42,7 +42,7 @@ class Book:
 
     @property
     def state(self) -> State:
-        """Where the order stands at the operator; CREATED where the operator does not know it. Never UNKNOWN."""
+        """Where the order stands at the operator; CREATED where it does not know it. Never UNKNOWN."""
         return self._view.state
 
     @property
@@ -266,8 +266,8 @@ class Order:
         return self._ask(Verb.CLOSE, None, key)
 
     def _ask(self, verb: Verb, money: Money | None, key: str, *, final: bool = False) -> Operation:
-        if money is not None and money.minor <= 0:
-            raise UsageError(f"{verb.value} takes more than nothing, not {money}")
+        if money is not None:
+            positive(money, f"a {verb.value}")
         return self._engine.run(lambda: self._asked(verb, money, key, final))
 
     def _asked(self, verb: Verb, money: Money | None, key: str, final: bool) -> Operation:
@@ -339,8 +339,10 @@ class Order:
     @staticmethod
     def _operation_id(history: History, key: str) -> str:
         if key:
-            if len(key) > _KEY_AT_MOST or not key.isprintable():
-                raise UsageError(f"a key is at most {_KEY_AT_MOST} printable characters, not {key[:80]!r}")
+            if not isinstance(key, str) or len(key) > _KEY_AT_MOST or not key.isprintable():
+                raise UsageError(
+                    f"a key is at most {_KEY_AT_MOST} printable characters, not {str(key)[:80]!r}"
+                )
             return f"{history.id}:{key}"
         return f"{history.id}.{len(history.book.operations.keys() | history.shop.operations.keys()) + 1}"
 

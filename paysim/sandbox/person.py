@@ -10,10 +10,10 @@ from paysim.channels.qr import payer_code
 from paysim.core.errors import CurrencyMismatch, UsageError
 from paysim.core.event import Event
 from paysim.core.history import History
-from paysim.core.money import Money
+from paysim.core.money import Money, not_negative, positive
 from paysim.core.outcome import APPROVED, Outcome, Reason
 from paysim.core.state import State
-from paysim.issuer.accounts import Kind, Payer, check_pin, hash_pin
+from paysim.issuer.accounts import Kind, Payer
 from paysim.ledger import accounts
 
 from .engine import Draft, Engine
@@ -121,8 +121,7 @@ class Prompt:
         """Pay `money` to a standing code: an order of its own (`.order`). Returns the outcome."""
         if not self._claim.stand:
             raise UsageError("this code names its amount: use .confirm()")
-        if money.minor <= 0:
-            raise UsageError(f"a payment is of more than nothing, not {money}")
+        positive(money, "a payment")
         return self._engine.run(lambda: self._pay(money, source, pin))
 
     def _pay(self, money: Money, source: str, pin: str | None) -> Outcome:
@@ -185,8 +184,7 @@ class Person:
 
     def fund(self, money: Money, source: str = "") -> None:
         """Put money from outside into a source ("" for the wallet)."""
-        if money.minor <= 0:
-            raise UsageError(f"money that comes in is more than nothing, not {money}")
+        positive(money, "money that comes in")
 
         def work() -> None:
             found = _known(self._engine, self.id).source(source)
@@ -206,6 +204,8 @@ class Person:
         """Bind a bank account, or with `credit` a credit card whose line is `balance`."""
         if not name or "/" in name or ":" in name or len(name) > 32:
             raise UsageError(f"an account's name is 1 to 32 characters without / and :, not {name!r}")
+        if balance is not None:
+            not_negative(balance, "a balance")
 
         def work() -> None:
             if _known(self._engine, self.id).source(name) is not None:
@@ -281,27 +281,6 @@ class Person:
         open_orders = [id for id in asked if engine.history(id).book.state is State.PENDING]
         claims = [Claim(engine.history(id).book.channel, order=id, code="asked") for id in open_orders]
         return tuple(Prompt(engine, self.id, claim, "") for claim in claims)
-
-
-def new_person(
-    engine: Engine,
-    id: str,
-    name: str,
-    *,
-    pin: str,
-    certificate: bool,
-    agreed: Money | None,
-    no_pin: Money | None,
-) -> Event:
-    """The fact that a person opened a wallet."""
-    data: dict[str, object] = {"name": name, "stem": accounts.payer(id), "certificate": certificate}
-    if pin:
-        data["pin_hash"] = hash_pin(id, check_pin(pin))
-    if agreed is not None:
-        data["agreed_limit_minor"] = agreed.minor
-    if no_pin is not None:
-        data["no_pin_minor"] = no_pin.minor
-    return Event("opened", engine.now_ms(), data=data)
 
 
 def _known(engine: Engine, id: str) -> Payer:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -15,10 +15,11 @@ from paysim.channels import Channel, ShopFacts
 from paysim.core.clock import VirtualClock
 from paysim.core.errors import ConfigError, UsageError
 from paysim.core.event import Event
-from paysim.core.money import Money
+from paysim.core.money import Money, not_negative
 from paysim.core.ports import Clock, Journal
 from paysim.core.seed import Seed
 from paysim.faults import Fault, FaultPlan
+from paysim.issuer.accounts import check_pin, opened
 from paysim.ledger import accounts
 from paysim.ledger.invariants import Report, sums, verify
 from paysim.ledger.journal import MemoryJournal
@@ -26,7 +27,7 @@ from paysim.store import SqliteJournal
 
 from .engine import Engine
 from .order import Order
-from .person import Person, new_person
+from .person import Person
 from .shop import Shop
 
 __all__ = ["Sandbox"]
@@ -140,33 +141,25 @@ class Sandbox:
         agreed_limit: Money | None = None,
         no_pin_limit: Money | None = None,
     ) -> Person:
-        """The person of this name, with a wallet opened at their first mention and `balance` put into it then.
+        """The person of this name; at the first mention their wallet is opened and `balance` put into it.
 
         `pin` is six digits ("123456" unless given). `certificate` decides the QR level: A with one, limited
         by `agreed_limit` a day, else B (market rules R01, R02). Codes that they show are paid without their
         PIN up to `no_pin_limit` (1,000.00 unless given).
         """
         _check_name(name)
-        known = bool(self.journal.find(f"name/person/{name}"))
-        person = Person(
-            self._engine,
-            self._actor(
-                "person",
-                name,
-                lambda id: new_person(
-                    self._engine,
-                    id,
-                    name,
-                    pin=pin,
-                    certificate=certificate,
-                    agreed=agreed_limit,
-                    no_pin=no_pin_limit,
-                ),
-            ),
+        data: dict[str, Any] = {"name": name, "certificate": certificate}
+        for key, limit in (("agreed_limit_minor", agreed_limit), ("no_pin_minor", no_pin_limit)):
+            if limit is not None:
+                data[key] = not_negative(limit, "a limit").minor
+        if balance is not None:
+            not_negative(balance, "a balance")
+        if pin:
+            check_pin(pin)
+        at_ms = self._engine.now_ms()
+        return Person(
+            self._engine, self._actor("person", name, lambda id: opened(id, at_ms, data, pin, balance))
         )
-        if balance and not known:
-            person.fund(balance)
-        return person
 
     def _actor(self, kind: str, name: str, fact: Callable[[str], Event]) -> str:
         engine = self._engine

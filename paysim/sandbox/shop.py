@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from paysim.channels import PresentRequest, Presentation, ShopFacts
+from paysim.channels import Presentation, PresentRequest, ShopFacts
 from paysim.core.errors import Unsupported, UsageError
 from paysim.core.event import Event
 from paysim.core.history import History
-from paysim.core.money import Money
+from paysim.core.money import Money, positive
 from paysim.core.operation import Verb
 from paysim.ledger import accounts
 
@@ -32,6 +32,8 @@ class Goods(msgspec.Struct, frozen=True):
     quantity: int = 1
 
     def __post_init__(self) -> None:
+        if not isinstance(self.price, Money):
+            raise UsageError(f"a price is Money, like CNY('6.40'), not {self.price!r}")
         if not self.name or not self.name.isprintable() or self.quantity < 1 or self.price.minor < 0:
             raise UsageError(
                 "a line of goods has a printable name, at least one piece, and no negative price"
@@ -136,15 +138,18 @@ class Shop:
 
 def _checked(money: Money | None, goods: Sequence[Goods], reference: str, capture: str) -> Money:
     if goods:
+        if not all(isinstance(line, Goods) for line in goods):
+            raise UsageError("goods are lines like Goods('Longjing tea', CNY('6.40'), 2)")
         total = Money(goods[0].price.currency, 0)
         for line in goods:
             total += Money(line.price.currency, line.price.minor * line.quantity)
         if money is not None and money != total:
             raise UsageError(f"the goods cost {total}, the order says {money}")
         money = total
-    if money is None or money.minor <= 0:
-        raise UsageError(f"an order is for more than nothing, not {money}; give an amount like CNY('12.80')")
-    if len(reference) > _REFERENCE_AT_MOST or not reference.isprintable():
+    if money is None:
+        raise UsageError("an order needs an amount, like CNY('12.80'), or goods")
+    positive(money, "an order's amount")
+    if not isinstance(reference, str) or len(reference) > _REFERENCE_AT_MOST or not reference.isprintable():
         raise UsageError(f"a reference has at most {_REFERENCE_AT_MOST} characters, all printable")
     if capture not in _CAPTURE_MODES:
         raise UsageError(f"capture is 'auto' or 'manual', not {capture!r}")

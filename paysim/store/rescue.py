@@ -27,7 +27,7 @@ from paysim.ledger.journal import Line, decode_event
 
 from .file import begun_repair, blank, keep_as, named, set_wal_mode, sync_folder, wal_of, write_new
 from .salvage import Salvage, salvage_file
-from .sqlite import INSERT, SqliteJournal, row_of
+from .sqlite import INSERT, SqliteJournal, is_open_here, row_of
 
 __all__ = ["Repair", "repair"]
 
@@ -50,8 +50,8 @@ class Repair(NamedTuple):
 def repair(path: str | Path) -> Repair:
     """Put a sound journal in place of a damaged one: its records up to the first that is missing or edited.
 
-    Raises StoreError where another process uses the file or nothing of it can be read, and JournalDamaged
-    where the records themselves break a rule; the file is as it was then.
+    Raises StoreError where the file is in use or nothing of it can be read, and JournalDamaged where the
+    records themselves break a rule; the file is as it was then.
     """
     path = Path(path)
     real = Path(os.path.realpath(path))
@@ -159,6 +159,8 @@ def _finish(real: Path) -> Repair:
 @contextmanager
 def _alone(real: Path) -> Iterator[None]:
     """Keep other processes out meanwhile; raises StoreError where one has the file open."""
+    if is_open_here(real):
+        raise StoreError(f"{real} is open in this process; close it, then repair")
     if sys.platform == "win32" or not real.is_file():
         yield
         return
@@ -170,4 +172,15 @@ def _alone(real: Path) -> Iterator[None]:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, length, start)
         except BlockingIOError:
             raise StoreError(f"{real} is open in another process; end it, then repair") from None
-        yield
+        try:
+            yield
+        finally:
+            _tidy(real)
+
+
+def _tidy(real: Path) -> None:
+    """Take away what a connection that only reads leaves: an empty log and the index of it."""
+    log = wal_of(real)
+    if log.exists() and not log.stat().st_size:
+        log.unlink()
+        real.with_name(f"{real.name}-shm").unlink(missing_ok=True)

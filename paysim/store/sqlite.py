@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakSet
 
 from paysim.core.errors import ConfigError, InvariantBroken, JournalDamaged, StoreError, VersionConflict
 from paysim.core.event import Entry, Event, Record
@@ -21,7 +22,7 @@ from paysim.ledger.journal import GENESIS, Line, Prepared, chain, decode_event, 
 from .file import APPLICATION_ID, FORMAT, SCHEMA, connect, damage_advice, named, place
 from .salvage import salvage_file
 
-__all__ = ["INSERT", "SqliteJournal", "row_of"]
+__all__ = ["INSERT", "SqliteJournal", "is_open_here", "row_of"]
 
 _TAIL: Final = 64
 """How many of the newest records are checked when a file is opened; `verify` checks them all."""
@@ -51,6 +52,18 @@ _ADD: Final = (
 )
 
 
+_OPEN: Final[WeakSet[SqliteJournal]] = WeakSet()
+
+
+def is_open_here(real: Path) -> bool:
+    """Whether a journal of this process has the file open.
+
+    Then it must not be opened past SQLite: closing it would let go of all locks that the process has on it.
+    Source: sqlite.org howtocorrupt 2.2
+    """
+    return any(journal.real_path == real for journal in _OPEN)
+
+
 class SqliteJournal:
     """A journal in the SQLite file at `path`, made if it is absent (unless `read_only`).
 
@@ -73,7 +86,7 @@ class SqliteJournal:
             raise ConfigError(f"durability is 'full' or 'normal', not {durability!r}")
         self.path = Path(path)
         self._batching = self._batch_lost = self._closed = False
-        real = place(self.path, create=not read_only)
+        self.real_path = real = place(self.path, create=not read_only)
         try:
             with named(self.path):
                 self._db = connect(real, read_only=read_only, busy_ms=busy_ms)
@@ -83,12 +96,12 @@ class SqliteJournal:
                     self._db.close()
                     raise
         except JournalDamaged as damage:
-            if not read_only or damage.position:
+            if not read_only or damage.position or is_open_here(real):
                 raise
             found = salvage_file(real)
-            raise JournalDamaged(
-                f"{damage}; {found.count} records are readable", position=found.cut
-            ) from None
+            text = f"{damage}; the first {found.count} records are readable"
+            raise JournalDamaged(text, position=found.cut) from None
+        _OPEN.add(self)
 
     def _open(self, durability: str, read_only: bool, max_pages: int | None) -> None:
         execute = self._db.execute
@@ -419,6 +432,7 @@ class SqliteJournal:
         """Let go of the file; closing twice is harmless."""
         if not self._closed:
             self._closed = True
+            _OPEN.discard(self)
             self._db.close()
 
 
