@@ -3,8 +3,8 @@
 What is multiplied often gets a comb: for each window of bits of the multiplier, every multiple that it can
 choose, affine, so that a multiplication is one addition a window and no doubling. Digits are signed and odd,
 which halves the table and leaves no digit out. Sums are kept as (X, Y, ZZ, ZZZ) with x = X/ZZ and y = Y/ZZZ:
-the cheapest addition of an affine point, and no inversion before the end. Tables are built level by level, with
-one inversion a level.
+the cheapest addition of an affine point, and no inversion before the end. Tables are built level by level,
+with one inversion a level.
 
 Not constant-time: how long a multiplication takes, and which entries it touches, tells about the multiplier.
 A simulator's keys guard nothing; whoever holds the machine can read them from memory anyway.

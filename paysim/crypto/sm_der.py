@@ -87,11 +87,9 @@ class Reader:
         self._at = end
         return self._data[start:end]
 
-    def whole(self, tag: int, name: str) -> bytes:
-        """The next element with its tag and length."""
-        first = self._at
-        self._at = self._open(tag, name)[1]
-        return self._data[first : self._at]
+    def peek(self, tag: int, name: str) -> bytes:
+        """The next element with its tag and length; it stays the next."""
+        return self._data[self._at : self._open(tag, name)[1]]
 
     def inside(self, tag: int, name: str) -> Reader:
         """A reader of the elements inside the next element."""
