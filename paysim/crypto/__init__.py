@@ -1,0 +1,1 @@
+"""What a payment channel signs, seals, derives or verifies: values in, values out, on `cryptography`."""
