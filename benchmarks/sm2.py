@@ -2,9 +2,9 @@
 
 Run: python benchmarks/sm2.py
 
-One thread, the key kept, the tables grown (as after 4,000 uses), messages of 300 bytes, k derived from key and
-message. Rounds of ours and of OpenSSL's alternate; the median of rounds is taken. Budget: 0.9 of OpenSSL's
-figure each way. A key's first use, before any table has grown, stands below.
+One thread, the key kept, the tables grown (after 4,000 uses), messages of 300 bytes, k derived from the key
+and the message. Rounds of ours and of OpenSSL's alternate; the median of rounds is taken. Budget: 0.9 of
+OpenSSL's figure each way. A key's first use, before any table has grown, stands below.
 """
 
 from __future__ import annotations

@@ -122,12 +122,12 @@ def _cryptography_sm3() -> Callable[[bytes], bytes]:
 
 
 def _fastest() -> Callable[[bytes], bytes]:
-    from cryptography.exceptions import UnsupportedAlgorithm
-
     try:
         return _hashlib_sm3()
     except ValueError:
         pass
+    from cryptography.exceptions import UnsupportedAlgorithm
+
     try:
         return _cryptography_sm3()
     except UnsupportedAlgorithm:
