@@ -85,8 +85,10 @@ def common_session_key(key: bytes, diversifier: bytes) -> bytes:
 
     Source: EMV 4.4 Book 2 A1.3.1
     """
-    start, end = sized("diversifier", diversifier, 8)[:2], diversifier[3:]
-    return kept(_key(key))(b"%b\xf0%b%b\x0f%b" % (start, end, start, end)).translate(_ODD)
+    if type(diversifier) is not bytes or len(diversifier) != 8:
+        sized("diversifier", diversifier, 8)
+    start, end = diversifier[:2], diversifier[3:]
+    return kept(_key(key))(start + b"\xf0" + end + start + b"\x0f" + end).translate(_ODD)
 
 
 def mastercard_session_key(key: bytes, atc: bytes, unpredictable: bytes) -> bytes:
@@ -169,7 +171,7 @@ def check_value(key: bytes, length: int = 3) -> bytes:
 
 def _card_key(imk: bytes, number: str) -> bytes:
     left = bytes.fromhex(number)
-    return kept(sized("issuer master key", imk, 16))(left + left.translate(_NOT)).translate(_ODD)
+    return kept(_key(imk, "issuer master key"))(left + left.translate(_NOT)).translate(_ODD)
 
 
 def _branch(parent: bytes, grandparent: bytes, branch: int) -> bytes:
@@ -182,9 +184,9 @@ def _xor(left: bytes, right: bytes) -> bytes:
     return (int.from_bytes(left) ^ int.from_bytes(right)).to_bytes(len(left))
 
 
-def _key(key: bytes) -> bytes:
-    return key if type(key) is bytes and len(key) == 16 else sized("card key", key, 16)
+def _key(key: bytes, name: str = "card key") -> bytes:
+    return key if type(key) is bytes and len(key) == 16 else sized(name, key, 16)
 
 
 def _atc(atc: bytes) -> bytes:
-    return sized("ATC", atc, 2)
+    return atc if type(atc) is bytes and len(atc) == 2 else sized("ATC", atc, 2)

@@ -23,7 +23,7 @@ __all__ = ["BLOCK", "decrypt_cbc", "decrypt_ecb", "encrypt_cbc", "encrypt_ecb", 
 BLOCK: Final = 8
 """Bytes of a block."""
 
-KEPT: Final = 512
+KEPT: Final = 64
 """Contexts that are kept. Assumed: the issuer keys and the cards that one sandbox has at a time."""
 
 _ECB: Final = modes.ECB()  # noqa: S305  # what the card schemes prescribe
