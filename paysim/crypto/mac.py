@@ -67,12 +67,12 @@ def mac_3(key: bytes, data: bytes, padding: int = 2, length: int = BLOCK) -> byt
         sized("MAC key", key, 16)
         sized("MAC data", data)
     padded = pad(data, padding)
-    left = key[:8]
+    left, last = key[:8], padded[-BLOCK:]
     chain = _ZERO
     if len(padded) > BLOCK:
         single = Cipher(TripleDES(left * 3), _ZERO).encryptor()
         chain = modes.CBC(single.update(padded[:-BLOCK])[-BLOCK:])
-    mac = Cipher(TripleDES(key + left), chain).encryptor().update(padded[-BLOCK:])
+    mac = Cipher(TripleDES(key + left), chain).encryptor().update(last)
     return mac if length == BLOCK else mac[: _length(length, BLOCK)]
 
 
