@@ -53,6 +53,7 @@ MAX_CHAIN: Final = 8
 """Certificates of one chain. Assumed: real ones have three."""
 
 MAX_SIZE: Final = 1 << 20
+_UNREADABLE: Final = "this looks like a certificate, but it cannot be read: is it cut or damaged?"
 _MAX_BUNDLE: Final = 32
 _SERIAL_DIGITS: Final = 40
 _MS: Final = 1000
@@ -71,8 +72,11 @@ class Certificate:
 
     @cached_property
     def loaded(self) -> x509.Certificate:
-        """What the library below works with."""
-        return x509.load_der_x509_certificate(self.der)
+        """What the library below works with; raises DecodeError for what is no certificate."""
+        try:
+            return x509.load_der_x509_certificate(self.der)
+        except (ValueError, TypeError):
+            raise DecodeError(_UNREADABLE) from None
 
     @cached_property
     def serial(self) -> str:
@@ -425,10 +429,8 @@ def _read(der: bytes) -> Certificate:
         one.loaded.extensions  # noqa: B018 - what is lazy would fail later
         one.loaded.subject, one.loaded.issuer, one.name  # noqa: B018
         return one
-    except (ValueError, TypeError):
-        raise DecodeError(
-            "this looks like a certificate, but it cannot be read: is it cut or damaged?"
-        ) from None
+    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        raise DecodeError(_UNREADABLE) from None
 
 
 def _moment(at_ms: int) -> datetime.datetime:

@@ -301,6 +301,8 @@ def _ecdsa_raw_signing(key: Any) -> Sign:
 
 def _ecdsa_raw_verifying(key: Any) -> Check:
     def check(message: bytes, signature: bytes) -> bool:
+        if not isinstance(signature, bytes):
+            raise TypeError
         if len(signature) != 2 * _P256_BYTES:
             return False
         r, s = (int.from_bytes(half, "big") for half in (signature[:_P256_BYTES], signature[_P256_BYTES:]))
@@ -395,6 +397,6 @@ def _no_base64(text: object) -> Exception:
     raw = text.encode("utf-8", "replace") if isinstance(text, str) else text
     alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
     good = len(raw) - len(raw.lstrip(alphabet))
-    if good == len(raw) or not raw[good:].strip(b"="):
+    if good == len(raw) or raw[good:].startswith(b"="):
         return DecodeError("this base64 is cut or wrongly padded", offset=len(raw))
     return DecodeError(f"byte {raw[good]:#04x} is not base64", offset=good)
