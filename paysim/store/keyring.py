@@ -17,6 +17,7 @@ import contextlib
 import os
 import re
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, overload
@@ -38,6 +39,7 @@ _KEY_FILE: Final = re.compile(r"([a-z0-9][a-z0-9-]{0,63})\.([1-9][0-9]{0,5})\.(p
 _OTHER_FILE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _MAX_BYTES: Final = 1 << 20
 _MAX_RACES: Final = 8
+_DRAFT_S: Final = 3600
 
 
 class Held(NamedTuple):
@@ -64,6 +66,7 @@ class Keyring:
             with self._opened() as at:
                 if not _exists(at, ".gitignore"):
                     self._create(at, ".gitignore", b"*\n")
+                _sweep(at)
 
     @overload
     def key(self, name: str, kind: PairKind) -> PrivateKey: ...
@@ -180,12 +183,12 @@ class Keyring:
         """The folder, checked and held open: what happens to its name meanwhile does not matter."""
         try:
             at = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except (NotADirectoryError, OSError) as error:
+        except OSError:
             if self.folder.is_symlink() or (self.folder.exists() and not self.folder.is_dir()):
                 raise ConfigError(
                     f"{self.folder} is a link or no folder; the keys want a folder of their own"
                 ) from None
-            raise error
+            raise
         try:
             _check(os.fstat(at), self.folder, _FOLDER_MODE)
             yield at
@@ -268,6 +271,15 @@ def _exists(at: int, file: str) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def _sweep(at: int) -> None:
+    """Removes what killed processes left half written, an hour ago or more."""
+    for file in os.listdir(at):
+        if file.startswith(".") and file.endswith(".draft"):
+            with contextlib.suppress(FileNotFoundError):
+                if os.stat(file, dir_fd=at, follow_symlinks=False).st_mtime < time.time() - _DRAFT_S:
+                    os.unlink(file, dir_fd=at)
 
 
 def _file(held: Held) -> str:
