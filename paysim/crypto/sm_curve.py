@@ -161,6 +161,12 @@ class Comb:
             zzz = zzz * ddd % p
         return x, -y if negative else y, zz, zzz
 
+    def prepare(self) -> None:
+        """Build the largest table now."""
+        if self._growth:
+            self._uses = self._growth[-1][0] + 1
+            self._grow()
+
     def _grow(self) -> None:
         growth = self._growth
         due = sum(self._uses > uses for uses, _ in growth)

@@ -393,6 +393,15 @@ def test_an_import_builds_no_table_and_draws_nothing() -> None:
     assert told.stdout.split() == ["0", "False", "False"]
 
 
+def test_prepared_keys_sign_and_verify_the_same() -> None:
+    key = sm.PrivateKey(KEY.d)
+    sm.prepare(key.public)
+    assert sm.sign(key, MESSAGE) == SIGNATURE
+    sm.verify(key.public, MESSAGE, SIGNATURE)
+    with pytest.raises(AuthenticityError):
+        sm.verify(key.public, MESSAGE + b".", SIGNATURE)
+
+
 def test_a_known_point() -> None:
     expected: Point | None = None
     for k in range(1, 20):

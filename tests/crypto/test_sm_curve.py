@@ -105,6 +105,16 @@ def test_a_table_grows_with_use_and_every_size_gives_the_same() -> None:
     assert [len(xs) for xs, _ in comb._table] == [128] * 32
 
 
+def test_a_prepared_table_has_its_last_size_at_once() -> None:
+    comb = Comb(G, ((0, 3), (3, 5), (6, 8)))
+    comb.prepare()
+    rows = comb._table
+    assert len(rows) == 32
+    comb.prepare()
+    assert comb.times(5) == multiply(G, 5)
+    assert comb._table is rows
+
+
 def test_threads_that_meet_at_a_growing_table_get_right_answers() -> None:
     comb = Comb(G, ((0, 4), (5, 6), (10, 7)))
     expected = multiply(G, 12345)
