@@ -100,7 +100,9 @@ def mastercard_session_key(key: bytes, atc: bytes, unpredictable: bytes) -> byte
 
     Source: EMV 4.4 Book 2 A1.3.1 with ATC, 0000 and 9F37 as diversifier
     """
-    return common_session_key(key, _atc(atc) + b"\0\0" + sized("unpredictable number", unpredictable, 4))
+    if type(unpredictable) is not bytes or len(unpredictable) != 4:
+        sized("unpredictable number", unpredictable, 4)
+    return common_session_key(key, _atc(atc) + b"\0\0" + unpredictable)
 
 
 def pboc_session_key(key: bytes, atc: bytes) -> bytes:
