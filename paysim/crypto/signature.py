@@ -261,8 +261,14 @@ def _hmac_sm3(key: bytes) -> Sign:
 
 def _wechat_v2_md5(key: bytes) -> Sign:
     tail = b"&key=" + key
-    md5, hexlify = hashlib.md5, binascii.hexlify
-    return lambda message: hexlify(md5(message + tail, usedforsecurity=False).digest()).upper()
+    start = hashlib.md5(usedforsecurity=False)
+
+    def sign(message: bytes) -> bytes:
+        code = start.copy()
+        code.update(message + tail)
+        return code.hexdigest().upper().encode()
+
+    return sign
 
 
 def _wechat_v2_hmac(key: bytes) -> Sign:
