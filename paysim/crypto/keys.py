@@ -64,6 +64,9 @@ _Pair = TypeVar("_Pair", "PrivateKey", "PublicKey")
 
 _MINTED_BITS: Final = {"rsa-2048": 2048, "rsa-3072": 3072}
 _MINTED_SECRET_BYTES: Final = {"aes-128": 16, "aes-256": 32, "sm4": 16, "hmac": 32}
+_MAX_PASSWORD: Final = 1023
+"""Bytes: what the library below takes."""
+
 _RSA_EXPONENT: Final = 65537
 _P256: Final = ec.SECP256R1.name
 
@@ -148,6 +151,8 @@ class PrivateKey:
             if password is not None:
                 raise Unsupported("an SM2 key is written without a password")
             return bytes(_sm().encode_private(self.loaded, "pkcs8" if form == "pkcs8" else "sec1"))
+        if form not in _FORMS:
+            raise UsageError(f"a private key is written as {' or '.join(_FORMS)}, not {form!r}")
         if form == "pkcs1" and password is not None:
             raise UsageError("PKCS#1 knows no password in DER; write PKCS#8")
         der: bytes = self.loaded.private_bytes(serialization.Encoding.DER, _FORMS[form], _sealing(password))
@@ -231,7 +236,7 @@ class Bundle(NamedTuple):
     def encode(self, password: str, name: str = "", *, legacy: bool = False) -> bytes:
         """The PKCS#12 file; `legacy` seals with 3DES and SHA-1, which old Java and Windows read.
 
-        Raises UsageError for an empty password, Unsupported for an SM2 key.
+        Raises UsageError for an empty password or a certificate that is none, Unsupported for an SM2 key.
         """
         from cryptography import x509
         from cryptography.hazmat.primitives import hashes
@@ -239,18 +244,22 @@ class Bundle(NamedTuple):
 
         if self.key.kind == "sm2":
             raise Unsupported("PKCS#12 is written for RSA and P-256 keys")
-        sealing = _sealing(_required(password))
+        sealing = _sealing(password)
         if legacy:
             builder = serialization.PrivateFormat.PKCS12.encryption_builder()
             sealing = (
                 builder.key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
                 .hmac_hash(hashes.SHA1())  # noqa: S303 - what those programs read
-                .build(password.encode())
+                .build(_secret(password))
             )
-        certificate = x509.load_der_x509_certificate(self.certificate)
-        above = [x509.load_der_x509_certificate(der) for der in self.chain]
-        loaded = self.key.loaded
-        return pkcs12.serialize_key_and_certificates(name.encode(), loaded, certificate, above, sealing)
+        try:
+            certificate, *above = map(x509.load_der_x509_certificate, (self.certificate, *self.chain))
+            loaded = self.key.loaded
+            return pkcs12.serialize_key_and_certificates(name.encode(), loaded, certificate, above, sealing)
+        except (ValueError, TypeError):
+            raise UsageError(
+                "a PKCS#12 file takes a key, its own certificate, and certificates, in DER"
+            ) from None
 
 
 @overload
@@ -302,7 +311,7 @@ def private(
         raise UsageError("a password is given, but this private key is not encrypted")
     if found.shape == "SM2 private key":
         return _wanted(PrivateKey("sm2", _sm().decode_private(found.der)), family)
-    secret = None if password is None else password.encode()
+    secret = None if password is None else _secret(password)
     try:
         if found.pem:  # the old OpenSSL encryption lies in the PEM's own header
             loaded = serialization.load_pem_private_key(
@@ -351,7 +360,7 @@ def bundle(data: bytes, password: str) -> Bundle:
 
     found = armour.find(data, "a PKCS#12 file", {"PKCS#12 file"}, MAX_SIZE)
     try:
-        key, certificate, above = pkcs12.load_key_and_certificates(found.der, password.encode())
+        key, certificate, above = pkcs12.load_key_and_certificates(found.der, _secret(password))
     except (ValueError, UnsupportedAlgorithm):
         raise AuthenticityError(
             "the password does not open this PKCS#12 file, or the file is damaged"
@@ -436,13 +445,18 @@ def _unreadable(found: armour.Found, error: Exception) -> Exception:
     return DecodeError(f"this looks like a {found.shape}, but it cannot be read: is it cut or damaged?")
 
 
-def _required(password: str) -> str:
-    if not password:
-        raise UsageError("a password has at least one character")
-    return password
+def _secret(password: str) -> bytes:
+    """A password as the library takes it."""
+    try:
+        secret = password.encode()
+    except (AttributeError, UnicodeEncodeError):
+        secret = b""
+    if not 1 <= len(secret) <= _MAX_PASSWORD:
+        raise UsageError(f"a password is text of 1 to {_MAX_PASSWORD} bytes in UTF-8")
+    return secret
 
 
 def _sealing(password: str | None) -> serialization.KeySerializationEncryption:
     if password is None:
         return serialization.NoEncryption()
-    return serialization.BestAvailableEncryption(_required(password).encode())
+    return serialization.BestAvailableEncryption(_secret(password))

@@ -332,7 +332,7 @@ def refund_notice_key(api_key: str) -> SymmetricKey:
 
     Source: WeChat Pay v2, chapter 9_16 (refund result notice)
     """
-    digest = hashlib.md5(api_key.encode(), usedforsecurity=False).hexdigest()
+    digest = hashlib.md5(_text(api_key), usedforsecurity=False).hexdigest()
     return SymmetricKey("aes-256", digest.encode(), name="refund notice")
 
 
@@ -342,7 +342,7 @@ def sm4_key(api_v3_key: str) -> SymmetricKey:
     Source: wechatpay-java (shangmi), AeadSM4Cipher
     """
     digest = hashes.Hash(hashes.SM3())
-    digest.update(api_v3_key.encode())
+    digest.update(_text(api_v3_key))
     return SymmetricKey("sm4", digest.finalize()[:16], name="APIv3")
 
 
@@ -392,6 +392,13 @@ def _wanted(key: SymmetricKey, kinds: tuple[str, ...], scheme: str) -> None:
 
 def _kind(key: object) -> str:
     return repr(key) if isinstance(key, PrivateKey | PublicKey | SymmetricKey) else type(key).__name__
+
+
+def _text(value: str) -> bytes:
+    try:
+        return value.encode()
+    except (AttributeError, UnicodeEncodeError):
+        raise UsageError("an API key is text that UTF-8 can write") from None
 
 
 def _checked(data: bytes) -> bytes:

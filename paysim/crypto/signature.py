@@ -171,7 +171,7 @@ def official_account_signature(token: str, *parts: str) -> str:
 
     Source: WeChat official accounts, "access guide" and "message encryption"
     """
-    return hashlib.sha1("".join(sorted((token, *parts))).encode()).hexdigest()  # noqa: S324 - theirs
+    return _sha1("".join(sorted((token, *parts))))
 
 
 def mini_program_signature(raw_data: str, session_key: str) -> str:
@@ -179,7 +179,14 @@ def mini_program_signature(raw_data: str, session_key: str) -> str:
 
     Source: WeChat mini programs, "signature verification of open data"
     """
-    return hashlib.sha1((raw_data + session_key).encode()).hexdigest()  # noqa: S324 - theirs
+    return _sha1(raw_data + session_key)
+
+
+def _sha1(text: str) -> str:
+    try:
+        return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+    except UnicodeEncodeError:
+        raise UsageError("what is signed is text that UTF-8 can write") from None
 
 
 # How each family signs. ---------------------------------------------------------------------------------

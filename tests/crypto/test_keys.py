@@ -6,6 +6,7 @@ import base64
 import pickle
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -191,8 +192,16 @@ def test_passwords_that_do_not_fit(rsa_key: PrivateKey) -> None:
         assert "wrong secret" not in str(caught.value)
     with pytest.raises(UsageError, match="not encrypted"):
         keys.private(rsa_key.pem(), PASSWORD)
-    with pytest.raises(UsageError, match="at least one character"):
-        rsa_key.pem("")
+    odd: list[Any] = ["", "x" * 1024, "\ud800", b"bytes"]
+    for password in odd:
+        with pytest.raises(UsageError, match="text of 1 to 1023 bytes"):
+            rsa_key.pem(password)
+        with pytest.raises(UsageError, match="text of 1 to 1023 bytes"):
+            keys.private(rsa_key.pem(PASSWORD), password)
+    with pytest.raises(UsageError, match="its own certificate"):
+        Bundle(rsa_key, b"junk").encode("1")
+    with pytest.raises(UsageError, match="pkcs8 or pkcs1, not 'jwk'"):
+        rsa_key.pem(form="jwk")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="PKCS#1 knows no password"):
         rsa_key.der(PASSWORD, "pkcs1")
 
