@@ -325,7 +325,7 @@ class Engine:
             )
             version = len(self.journal.stream(f"person/{payer.id}"))
             draft.add(
-                f"person/{payer.id}", version, Event("asked", at_ms, operation, data={"order": history.id})
+                f"person/{payer.id}", version, Event("asked", at_ms, operation, data={"order": history.id, "channel": channel})
             )
             return
         for event in operator.pay(book, attempt, self, at_ms):

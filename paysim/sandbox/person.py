@@ -277,9 +277,9 @@ class Person:
 
     def _prompts(self) -> tuple[Prompt, ...]:
         engine = self._engine
-        asked = [e.data["order"] for e in engine.journal.stream(f"person/{self.id}") if e.kind == "asked"]
-        open_orders = [id for id in asked if engine.history(id).book.state is State.PENDING]
-        claims = [Claim(engine.history(id).book.channel, order=id, code="asked") for id in open_orders]
+        asked = [event.data for event in engine.journal.stream(f"person/{self.id}") if event.kind == "asked"]
+        waiting = [data for data in asked if engine.history(data["order"]).book.state is State.PENDING]
+        claims = [Claim(data["channel"], order=data["order"], code="asked") for data in waiting]
         return tuple(Prompt(engine, self.id, claim, "") for claim in claims)
 
 
