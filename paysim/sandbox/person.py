@@ -277,8 +277,9 @@ class Person:
 
     def _prompts(self) -> tuple[Prompt, ...]:
         engine = self._engine
-        asked = [event.data for event in engine.journal.stream(f"person/{self.id}") if event.kind == "asked"]
-        waiting = [data for data in asked if engine.history(data["order"]).book.state is State.PENDING]
+        asked = [event for event in engine.journal.stream(f"person/{self.id}") if event.kind == "asked"]
+        books = [engine.history(event.data["order"]).book for event in asked]
+        waiting = [e.data for e, book in zip(asked, books, strict=True) if book.operations[e.operation].open]
         claims = [Claim(data["channel"], order=data["order"], code="asked") for data in waiting]
         return tuple(Prompt(engine, self.id, claim, "") for claim in claims)
 
