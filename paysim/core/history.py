@@ -77,6 +77,7 @@ class History:
         view = self.shop
         repeated = _TOLD.get(event.kind, ())
         if view.state in repeated and (view.created is not None or event.kind != "created"):
+            view.join(event)
             return
         if view.state in FINAL and event.kind not in STILL:
             view.record(event)

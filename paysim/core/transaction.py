@@ -126,6 +126,11 @@ class Transaction:
         """Keep a fact that came too late to move anything (a final state stays final)."""
         self.events.append(event)
 
+    def join(self, event: Event) -> None:
+        """Take in no more of a fact than its operation, where that is new: the state is known already."""
+        if event.operation and event.operation not in self.operations:
+            self._operate(event)
+
     def _operate(self, event: Event) -> None:
         status = _STATUS_OF_FACT.get(event.kind)
         if status is None:
@@ -248,6 +253,12 @@ def _ended(view: Transaction, event: Event) -> None:
             view.operations[operation.id] = operation.moved(Status.REFUSED, late)
 
 
+def _refused(view: Transaction, event: Event) -> None:
+    """The shop need not wait for the answer to a payment any longer: this is it."""
+    if event.data.get("verb") == Verb.AUTHORIZE:
+        view.timers.pop("answer", None)
+
+
 def _settled(view: Transaction, _event: Event) -> None:
     view.settled = True
     view.timers.pop("settlement", None)
@@ -279,6 +290,7 @@ _EFFECTS: Final[dict[str, Callable[[Transaction, Event], None]]] = {
     "captured": _captured,
     "released": _released,
     "refunded": _refunded,
+    "refused": _refused,
     "settled": _settled,
     "closed": _ended,
     "reversed": _ended,

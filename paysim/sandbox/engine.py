@@ -324,9 +324,8 @@ class Engine:
                 history, Event("deferred", at_ms, operation, data={"why": "the payer is asked for the PIN"})
             )
             version = len(self.journal.stream(f"person/{payer.id}"))
-            draft.add(
-                f"person/{payer.id}", version, Event("asked", at_ms, operation, data={"order": history.id})
-            )
+            asked = {"order": history.id, "channel": channel}
+            draft.add(f"person/{payer.id}", version, Event("asked", at_ms, operation, data=asked))
             return
         for event in operator.pay(book, attempt, self, at_ms):
             draft.at_operator(history, event)

@@ -277,9 +277,10 @@ class Person:
 
     def _prompts(self) -> tuple[Prompt, ...]:
         engine = self._engine
-        asked = [e.data["order"] for e in engine.journal.stream(f"person/{self.id}") if e.kind == "asked"]
-        open_orders = [id for id in asked if engine.history(id).book.state is State.PENDING]
-        claims = [Claim(engine.history(id).book.channel, order=id, code="asked") for id in open_orders]
+        asked = [event for event in engine.journal.stream(f"person/{self.id}") if event.kind == "asked"]
+        books = [engine.history(event.data["order"]).book for event in asked]
+        waiting = [e.data for e, book in zip(asked, books, strict=True) if book.operations[e.operation].open]
+        claims = [Claim(data["channel"], order=data["order"], code="asked") for data in waiting]
         return tuple(Prompt(engine, self.id, claim, "") for claim in claims)
 
 

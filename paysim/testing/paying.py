@@ -70,6 +70,8 @@ def retry(scene: Scene) -> None:
     """A failed attempt can be tried again."""
     shown = scene.show()
     scene.pay(shown, "wrong_pin")
+    if scene.capabilities.shown_by == "payer":
+        shown = scene.show()._replace(order=shown.order)
     order = scene.order(scene.pay(shown))
     scene.stands(order, State.CAPTURED)
     scene.spent(PRICE_MINOR)

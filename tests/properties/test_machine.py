@@ -16,7 +16,7 @@ import pytest
 from counts import count
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from properties import model
 
 from paysim import (
@@ -43,6 +43,8 @@ parts = st.one_of(st.just("all"), st.just("more"), st.integers(1, 2_000))
 keys = st.sampled_from(["", "", "", "a", "b"])
 sources = st.sampled_from(["", "", "", "card", "debit", "none"])
 acts = st.sampled_from(["confirm", "confirm", "confirm", "wrong pin", "refuse"])
+starts = st.sampled_from(["created", "presented", "paid", "paid"])
+picks = st.integers(0, 59)
 ages = st.sampled_from([0, 0, 0, 1, 2])
 delays = st.sampled_from([1, 20, 60, 600, 7_200, 200_000])
 troubles = st.one_of(
@@ -58,7 +60,7 @@ troubles = st.one_of(
 hush = st.one_of(
     st.none(), st.builds(Fault, st.just("callback"), st.sampled_from(["lose", "delay"]), delay_s=delays)
 )
-jumps_s = st.sampled_from([0, 1, 20, 44, 45, 60, 600, 3_600, 7_199, 7_200, 86_400, 604_800, 32_000_000])
+jumps_s = st.sampled_from([0, 1, 20, 44, 45, 60, 60, 600, 3_600, 7_199, 7_200, 86_400, 604_800, 31_536_000])
 
 
 class Handle(NamedTuple):
@@ -79,14 +81,13 @@ class Asked(NamedTuple):
 class Payments(RuleBasedStateMachine):
     """Shops, persons and their orders."""
 
-    orders = Bundle("orders")
-
-    @initialize(target=orders, store=st.sampled_from(["memory", "sqlite"]), seed=st.integers(0, 3))
-    def open(self, store: str, seed: int) -> Any:
+    @initialize(store=st.sampled_from(["memory", "sqlite"]), seed=st.integers(0, 3))
+    def open(self, store: str, seed: int) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="paysim-")
         self.path = Path(self.folder.name) / "journal.db" if store == "sqlite" else None
         self.sandbox = Sandbox(seed=seed, store=self.path or "memory", durability="normal")
         self.counter = 0
+        self.handles: list[Handle] = []
         self.codes: list[tuple[str, model.Code]] = []
         self.texts: dict[str, str] = {}
         self.prompts: list[Asked] = []
@@ -99,12 +100,8 @@ class Payments(RuleBasedStateMachine):
         self._person("Alice", 300_000, certificate=True, no_pin=100_000)
         self._person("Bob", 5_000, certificate=False, no_pin=500)
         self.stands = [self.sandbox.shop(name).static_code() for name in SHOPS]
-        begun = [self.create(0, 1_280, False), self.create(1, 30_000, False), self.create(0, 999, True)]
-        for handle in begun:
-            self.present(handle, None)
-        self.pay(begun[1], 0, "confirm", "", None)
-        self.pay(begun[2], 0, "confirm", "card", None)
-        return multiple(*begun, self.pay_stand(0, 0, 500, "confirm", "", None), self.create(0, 1_280, False))
+        for shop, amount, manual in ((0, 1_280, False), (1, 30_000, False), (0, 999, True), (0, 700, False)):
+            self.create(shop, amount, manual, "presented" if shop == 0 else "paid")
 
     def _person(self, name: str, balance: int, *, certificate: bool, no_pin: int) -> None:
         person = self.sandbox.person(
@@ -141,18 +138,36 @@ class Payments(RuleBasedStateMachine):
     def _track(self, order: Order, shop: int, amount: int, *, manual: bool = False) -> Handle:
         book = model.Order(order.id, self.world.shops[shop], amount, manual, self.world.now)
         self.world.orders[order.id] = book
-        return Handle(order.id, book)
+        self.handles.append(Handle(order.id, book))
+        return self.handles[-1]
 
     # Orders and codes. ----------------------------------------------------------------------------
 
-    @rule(target=orders, shop=st.integers(0, 1), amount=amounts, manual=st.booleans())
-    def create(self, shop: int, amount: int, manual: bool) -> Handle:
+    def _choose(self, pick: int, states: str, *, held: bool = False) -> Handle:
+        """An order in one of these states, at times any other; the newest first."""
+        wanted = [
+            handle
+            for handle in self.handles
+            if handle.model.state in states.split() and (handle.model.held > 0 or not held)
+        ]
+        found = self.handles if pick % 6 == 5 or not wanted else wanted
+        return found[-1 - pick // 6 % len(found)]
+
+    @rule(shop=st.integers(0, 1), amount=amounts, manual=st.booleans(), upto=starts)
+    def create(self, shop: int, amount: int, manual: bool, upto: str) -> None:
         name = list(SHOPS)[shop]
         order = self.sandbox.shop(name).create(Money("CNY", amount), capture="manual" if manual else "auto")
-        return self._track(order, shop, amount, manual=manual)
+        handle = self._track(order, shop, amount, manual=manual)
+        if upto != "created":
+            self._present(handle, None)
+        if upto == "paid":
+            self._pay(handle, 0, "confirm", "card" if manual else "", None)
 
-    @rule(handle=orders, fault=troubles)
-    def present(self, handle: Handle, fault: Fault | None) -> None:
+    @rule(pick=picks, fault=troubles)
+    def present(self, pick: int, fault: Fault | None) -> None:
+        self._present(self._choose(pick, "CREATED PRESENTED"), fault)
+
+    def _present(self, handle: Handle, fault: Fault | None) -> None:
         order, book = self.order(handle), handle.model
         if not (order.state in model.UNPAID and book.state in model.UNPAID):
             with pytest.raises(UsageError):
@@ -171,8 +186,11 @@ class Payments(RuleBasedStateMachine):
 
     # Payers. --------------------------------------------------------------------------------------
 
-    @rule(handle=orders, payer=st.integers(0, 1), fault=hush)
-    def scan(self, handle: Handle, payer: int, fault: Fault | None) -> None:
+    @rule(pick=picks, payer=st.integers(0, 1), fault=hush)
+    def scan(self, pick: int, payer: int, fault: Fault | None) -> None:
+        self._scan(self._choose(pick, "PRESENTED PENDING"), payer, fault)
+
+    def _scan(self, handle: Handle, payer: int, fault: Fault | None) -> None:
         if handle.id not in self.texts:
             return
         with self.trouble(fault):
@@ -188,10 +206,13 @@ class Payments(RuleBasedStateMachine):
             with self.trouble(fault):
                 self._answer(self.prompts[-1 - index % len(self.prompts)], act, source, single_use=False)
 
-    @rule(handle=orders, payer=st.integers(0, 1), act=acts, source=sources, fault=hush)
-    def pay(self, handle: Handle, payer: int, act: str, source: str, fault: Fault | None) -> None:
+    @rule(pick=picks, payer=st.integers(0, 1), act=acts, source=sources, fault=hush)
+    def pay(self, pick: int, payer: int, act: str, source: str, fault: Fault | None) -> None:
+        self._pay(self._choose(pick, "PRESENTED"), payer, act, source, fault)
+
+    def _pay(self, handle: Handle, payer: int, act: str, source: str, fault: Fault | None) -> None:
         before = len(self.prompts)
-        self.scan(handle, payer, None)
+        self._scan(handle, payer, None)
         if len(self.prompts) > before:
             self.answer_prompt(0, act, source, fault)
 
@@ -214,7 +235,6 @@ class Payments(RuleBasedStateMachine):
         assert _reason(outcome) == self.world.confirm(book, payer, source, right, single_use=single_use)
 
     @rule(
-        target=orders,
         stand=st.integers(0, 1),
         payer=st.integers(0, 1),
         amount=amounts,
@@ -224,12 +244,12 @@ class Payments(RuleBasedStateMachine):
     )
     def pay_stand(
         self, stand: int, payer: int, amount: int, act: str, source: str, fault: Fault | None
-    ) -> Any:
+    ) -> None:
         prompt = self.person(payer).scan(self.stands[stand].text)
         if act == "refuse":
             prompt.refuse()
             assert prompt.order is None
-            return multiple()
+            return
         right = act == "confirm"
         with self.trouble(fault):
             outcome = prompt.pay(Money("CNY", amount), source=source, pin=PIN if right else WRONG)
@@ -239,7 +259,6 @@ class Payments(RuleBasedStateMachine):
         whose = self.world.payers[payer]
         expected = self.world.confirm(handle.model, whose, source, right, single_use=True, static=True)
         assert _reason(outcome) == expected
-        return handle
 
     def _code(self, payer: int, age: int) -> tuple[str, model.Code]:
         """A new code of a payer, or one that was shown before."""
@@ -249,9 +268,9 @@ class Payments(RuleBasedStateMachine):
             age = 1
         return self.codes[-age]
 
-    @rule(handle=orders, payer=st.integers(0, 1), age=ages, key=keys, fault=troubles)
-    def authorize(self, handle: Handle, payer: int, age: int, key: str, fault: Fault | None) -> None:
-        code = self._code(payer, age)
+    @rule(pick=picks, payer=st.integers(0, 1), age=ages, key=keys, fault=troubles)
+    def authorize(self, pick: int, payer: int, age: int, key: str, fault: Fault | None) -> None:
+        handle, code = self._choose(pick, "CREATED PRESENTED"), self._code(payer, age)
         order, book = self.order(handle), handle.model
         if self.sandbox._engine.history(handle.id).shop.created is None:
             with pytest.raises(UsageError):
@@ -281,17 +300,21 @@ class Payments(RuleBasedStateMachine):
 
     # Verbs. ---------------------------------------------------------------------------------------
 
-    @rule(handle=orders, part=parts, key=keys, fault=troubles)
-    def refund(self, handle: Handle, part: Any, key: str, fault: Fault | None) -> None:
+    @rule(pick=picks, part=parts, key=keys, fault=troubles)
+    def refund(self, pick: int, part: Any, key: str, fault: Fault | None) -> None:
+        handle = self._choose(pick, "CAPTURED")
         amount = _part(part, handle.model.captured - handle.model.refunded)
         self._ask(handle, "refund", amount, key, fault)
 
-    @rule(handle=orders, part=parts, final=st.booleans(), key=keys, fault=troubles)
-    def capture(self, handle: Handle, part: Any, final: bool, key: str, fault: Fault | None) -> None:
+    @rule(pick=picks, part=parts, final=st.booleans(), key=keys, fault=troubles)
+    def capture(self, pick: int, part: Any, final: bool, key: str, fault: Fault | None) -> None:
+        handle = self._choose(pick, "AUTHORIZED CAPTURED", held=True)
         self._ask(handle, "capture", _part(part, handle.model.held), key, fault, final=final)
 
-    @rule(handle=orders, verb=st.sampled_from(["void", "reverse", "close"]), key=keys, fault=troubles)
-    def undo(self, handle: Handle, verb: str, key: str, fault: Fault | None) -> None:
+    @rule(pick=picks, verb=st.sampled_from(["void", "reverse", "close"]), key=keys, fault=troubles)
+    def undo(self, pick: int, verb: str, key: str, fault: Fault | None) -> None:
+        states = {"void": "AUTHORIZED CAPTURED", "reverse": "PENDING AUTHORIZED CAPTURED", "close": "PENDING"}
+        handle = self._choose(pick, states[verb])
         self._ask(handle, verb, 0, key, fault)
 
     def _ask(
@@ -338,13 +361,20 @@ class Payments(RuleBasedStateMachine):
         assert (done.status, done.reason) == (Status.REFUSED, "key_reused")
         return True
 
-    @rule(handle=orders, fault=troubles)
-    def query(self, handle: Handle, fault: Fault | None) -> None:
+    @rule(pick=st.integers(0, 99), fault=troubles)
+    def query(self, pick: int, fault: Fault | None) -> None:
+        handle = self._doubtful(pick)
         order = self.order(handle)
         with self.trouble(fault):
             order.query()
         if fault is None or fault.point == "callback":
             self._agree(handle)
+
+    def _doubtful(self, pick: int) -> Handle:
+        """An order that the shop and the operator see differently; where there is none, any."""
+        engine = self.sandbox._engine
+        found = [h for h in self.handles if engine.history(h.id).learned < engine.history(h.id).book_version]
+        return (found or self.handles)[-1 - pick % len(found or self.handles)]
 
     def _agree(self, handle: Handle) -> None:
         history = self.sandbox._engine.history(handle.id)
@@ -364,8 +394,20 @@ class Payments(RuleBasedStateMachine):
         self.world.advance(self.world.now + seconds * 1_000 + more_ms)
         assert self.sandbox.clock.now_ms() == self.world.now
 
-    @rule()
-    def restart(self) -> None:
+    @rule(what=st.sampled_from(["restart", "batch", "failed batch"]), shop=st.integers(0, 1), amount=amounts)
+    def housekeeping(self, what: str, shop: int, amount: int) -> None:
+        if what == "restart":
+            self._restart()
+        elif what == "batch":
+            with self.sandbox.batch():
+                self.create(shop, amount, False, "paid")
+        else:
+            before = self.sandbox.journal.head
+            with pytest.raises(ZeroDivisionError):
+                self._fail(shop, amount)
+            assert self.sandbox.journal.head == before, "a batch that failed has left something"
+
+    def _restart(self) -> None:
         self.prompts.clear()
         if self.path is None:
             self.sandbox = Sandbox(store=self.sandbox.journal)
@@ -373,22 +415,6 @@ class Payments(RuleBasedStateMachine):
             self.sandbox.close()
             self.sandbox = Sandbox(store=self.path, durability="normal")
         assert self.sandbox.clock.now_ms() == self.world.now
-
-    @rule(target=orders, shop=st.integers(0, 1), amount=amounts, payer=st.integers(0, 1))
-    def batch(self, shop: int, amount: int, payer: int) -> Handle:
-        with self.sandbox.batch():
-            handle = self.create(shop, amount, False)
-            self.present(handle, None)
-            self.pay(handle, payer, "confirm", "", None)
-        return handle
-
-    @rule(shop=st.integers(0, 1), amount=amounts)
-    def failed_batch(self, shop: int, amount: int) -> None:
-        """A batch that ends in an error leaves nothing on disk, and nothing in memory."""
-        before = self.sandbox.journal.head
-        with pytest.raises(ZeroDivisionError):
-            self._fail(shop, amount)
-        assert self.sandbox.journal.head == before
 
     def _fail(self, shop: int, amount: int) -> None:
         with self.sandbox.batch():

@@ -259,6 +259,14 @@ def test_asked_again_with_its_key_it_is_paid_once(town: Town, point: str) -> Non
     assert town.alice.balance() == CNY("4987.20")
 
 
+def test_a_refused_payment_that_is_asked_again_gives_the_same_answer(town: Town) -> None:
+    fresh(town)
+    code = town.alice.payment_code()
+    refused = town.order.authorize(code, key="again")
+    assert refused.reason == "wrong_state"
+    assert town.order.authorize(code, key="again") == refused
+
+
 def test_a_key_of_one_payment_is_not_anothers(town: Town) -> None:
     town.order.authorize(town.alice.payment_code(), key="pay")
     assert town.order.authorize(town.alice.payment_code(), key="pay").reason == "key_reused"
@@ -311,6 +319,23 @@ def test_an_unseen_presentation_is_learned_with_the_payment(town: Town) -> None:
     town.sandbox.faults.add(Fault("answer", verb="authorize"))
     fresh(town)
     assert town.order.query() is State.CAPTURED
+
+
+def test_a_refused_code_is_not_waited_for_any_longer(town: Town) -> None:
+    code = town.order.present("qr.merchant")
+    town.sandbox.faults.add(Fault("callback"))
+    town.alice.scan(code)
+    assert fresh(town).reason == "wrong_state"
+    town.sandbox.advance(minutes=5)
+    assert town.order.state is town.order.book.state is State.PENDING
+
+
+def test_a_wallet_that_asks_goes_on_when_the_shop_shows_another_code(town: Town) -> None:
+    order = big(town)
+    order.authorize(town.alice.payment_code())
+    order.present("qr.merchant")
+    assert town.alice.prompts()[0].confirm(pin="000000").reason == "wrong_pin"
+    assert order.state is State.DECLINED, "a payment code is good for one attempt"
 
 
 def test_a_code_while_somebody_looks_at_the_order(town: Town) -> None:

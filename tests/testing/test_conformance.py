@@ -56,6 +56,41 @@ class Restricted(Link):
     capabilities = Capabilities(frozenset({Verb.CREATE, Verb.PRESENT, Verb.AUTHORIZE, Verb.QUERY}), False)
 
 
+class Mute(Link):
+    """It cannot even be asked how it stands."""
+
+    capabilities = Capabilities(ALL_VERBS - {Verb.QUERY})
+
+
+class OneShot(Link):
+    """One failed attempt ends the order."""
+
+    capabilities = Capabilities(single_use=True)
+
+
+class Board(Link):
+    """A standing code of a stranger's."""
+
+    capabilities = Capabilities(verbs=ALL_VERBS - {Verb.CREATE}, manual_capture=False, standing=True)
+
+    def present(self, request: PresentRequest) -> Presented:
+        return Presented(f"link:{request.shop.id}:{request.nonce}")
+
+    def read(self, text: str) -> Claim | None:
+        _, _, rest = text.partition("link:")
+        shop, _, stand = rest.partition(":")
+        return Claim(self.name, shop, stand=stand) if rest else None
+
+
+class Spoken(Link):
+    """The payer tells a word that the shop types in; another may be told where it failed."""
+
+    capabilities = Capabilities(shown_by="payer")
+
+    def read(self, text: str) -> Claim | None:
+        return Claim(self.name, code=text.removeprefix("say ")) if text.startswith("say ") else None
+
+
 class PresentsNothing(Link):
     """It claims to present an order, and does not."""
 
@@ -116,11 +151,23 @@ def failed(report: Report) -> dict[str, str]:
     return {row.case: row.reason for row in report.of("failed")}
 
 
-@pytest.mark.parametrize("channel", [Link, Restricted, ReadsAnything])
+@pytest.mark.parametrize("channel", [Link, Restricted, ReadsAnything, Mute, OneShot, Board])
 def test_a_good_channel_passes(channel: type[Link]) -> None:
     report = conformance.run(Harness(channel()))
     assert failed(report) == {}
     assert report.ok
+
+
+@pytest.mark.parametrize("single_use", [True, False])
+def test_a_good_channel_whose_code_the_payer_shows_passes(single_use: bool) -> None:
+    class Word(Spoken):
+        capabilities = Capabilities(shown_by="payer", single_use=single_use)
+
+    def show(scene: Any, payer: Any, money: Money, capture: str) -> Any:
+        shown = conformance.show(scene, payer, money, capture)
+        return shown._replace(code=f"say {shown.code.text}")
+
+    assert failed(conformance.run(Harness(Word(), show=show))) == {}
 
 
 @pytest.mark.parametrize(("channel", "case"), CHANNELS)
