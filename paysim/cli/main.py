@@ -162,11 +162,17 @@ Example, a code for 12.80 CNY:
     --field 54=12.80 --field 58=CN --field 59="TEA HOUSE" --field 60=SHANGHAI --out tea.png
 """
 
+
+def _bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help="rows to measure (all of them)")
+
+
 _COMMANDS: Final = {
     "demo": (_demo, "one payment over each channel, in a minute", ""),
     "decode": (_decode, "say what a text, a picture or a file is", _ABOUT_DECODE),
     "qr": (_qr, "make a QR code or a Code 128", _ABOUT_QR),
     "verify": (_verify, "check a journal: chain, replay, every invariant", ""),
+    "bench": (_bench, "the signing core's figures on this machine", ""),
     "doctor": (_doctor, "what this machine has, and what installs the rest", ""),
 }
 """Command -> what adds its arguments, what it does, what else its help says."""
