@@ -20,6 +20,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(bench, name, value)
 
 
+# pyemv uses names that newer releases of cryptography deprecate.
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_each_row_measures_and_both_sides_agree(row: Any) -> None:
     pair = row.make()
@@ -28,9 +30,7 @@ def test_each_row_measures_and_both_sides_agree(row: Any) -> None:
         pair.beside()
 
 
-def test_the_json_names_every_row_and_only_the_public_keys(
-    paysim: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_json_names_every_row(paysim: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "_openssl", lambda _algorithm: {"sign": 100.0, "verify": 200.0})
     monkeypatch.setattr(bench, "_in_processes", lambda _verb: (10.0, 19.0))
     rows = paysim("bench", "--json").json["rows"]
