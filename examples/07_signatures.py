@@ -24,7 +24,7 @@ for scheme, row in SCHEMES.items():
     signature = Signer(scheme, key).sign(message)
     verifier = Verifier(scheme, key.public() if isinstance(key, PrivateKey) else key)
     verifier.verify(message, signature)
-    size = "70 to 72" if scheme in ("ecdsa-p256-sha256", "sm2-sm3") else len(signature)
+    size = "up to 72" if scheme in ("ecdsa-p256-sha256", "sm2-sm3") else len(signature)
     print(f"{scheme:<22} {size!s:>8} bytes  {row.meaning}")
 
 print("\nA client decodes the path before it signs:\n")
