@@ -28,7 +28,7 @@ UNFORESEEN = "a fault of paysim itself"
 # Usage. -------------------------------------------------------------------------------------------------
 
 WRONG: list[tuple[tuple[str, ...], str]] = [
-    ((), "give a command: demo, decode, qr, verify, doctor"),
+    ((), "give a command: demo, decode, qr, verify, bench, doctor"),
     (("pay",), "invalid choice: 'pay'"),
     (("\ud800",), "invalid choice"),
     (("--js",), "unrecognized arguments: --js"),
