@@ -1,0 +1,1 @@
+"""Who runs a wallet or a gateway; one folder each, all with the same file names inside."""
