@@ -27,7 +27,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     order may be authorized first and captured later. `shown_by`: "shop" where the payer scans what the shop
     shows, "payer" where the shop scans what the payer shows. `standing`: one presentation serves many
     payments, each its own transaction. `single_use`: a failed attempt ends the presentation, so it declines
-    the payment.
+    the payment. `operator`: who runs it, "" for the sandbox's own wallet.
     """
 
     verbs: frozenset[Verb] = ALL_VERBS
@@ -35,6 +35,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     shown_by: str = "shop"
     standing: bool = False
     single_use: bool = False
+    operator: str = ""
 
 
 class ShopFacts(msgspec.Struct, frozen=True, omit_defaults=True):

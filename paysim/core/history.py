@@ -21,8 +21,8 @@ _TOLD: Final = {"created": frozenset(State), "submitted": frozenset({State.PENDI
 """Facts that the shop itself has stated already, in these states, when the operator repeats them."""
 
 _OPERATORS_TIMERS: Final[dict[State, tuple[str, ...]]] = {
-    State.PRESENTED: ("expiry",),
-    State.PENDING: ("expiry",),
+    State.PRESENTED: ("expiry", "payment"),
+    State.PENDING: ("expiry", "payment"),
     State.AUTHORIZED: ("hold",),
     State.CAPTURED: ("hold", "settlement"),
 }
@@ -52,6 +52,12 @@ class History:
     def shop_version(self) -> int:
         """How many facts were born at the shop."""
         return len(self.born)
+
+    @property
+    def by_wire(self) -> bool:
+        """Whether the merchant is a program outside the sandbox: there is no shop in here that learns."""
+        created = self.book.created
+        return created is not None and bool(created.data.get("by_wire"))
 
     @property
     def book_version(self) -> int:
@@ -87,10 +93,13 @@ class History:
     def due(self) -> list[tuple[int, str]]:
         """The timers that can still ring, soonest first: (Unix ms, name).
 
-        `expiry`, `hold` and `settlement` are the operator's, `answer` and `delivery/<n>` the shop's.
+        `expiry`, `payment`, `hold`, `settlement` and `refund/<operation>` are the operator's, `answer` and
+        `delivery/<n>` the shop's.
         """
         timers = self.book.timers
         live = [(timers[n], n) for n in _OPERATORS_TIMERS.get(self.book.state, ()) if n in timers]
+        if self.book.refunds_due and self.book.state is State.CAPTURED:
+            live += [(due_ms, f"refund/{name}") for name, due_ms in self.book.refunds_due.items()]
         if self.shop.state is State.PENDING and "answer" in self.shop.timers:
             live.append((self.shop.timers["answer"], "answer"))
         if self.shop.deliveries:
@@ -103,7 +112,7 @@ class History:
 
     def due_ms(self) -> int | None:
         """When the next timer rings, in Unix ms."""
-        if self.shop.deliveries or self.shop.state is State.PENDING:
+        if self.shop.deliveries or self.book.refunds_due or self.shop.state is State.PENDING:
             live = self.due()
             return live[0][0] if live else None
         timers = self.book.timers

@@ -79,8 +79,12 @@ class Journal(Protocol):
     def tallies(self, prefix: str = "") -> list[tuple[str, int]]:
         """All balances and counters whose name begins so, in order of name."""
 
-    def due(self, until_ms: int) -> tuple[int, str] | None:
-        """The soonest timer at or before `until_ms`: (Unix ms, name)."""
+    def due(self, until_ms: int, kind: str = "") -> tuple[int, str] | None:
+        """The soonest timer of a kind at or before `until_ms`: (Unix ms, name).
+
+        The kind of a timer is its name before the first slash: "" for an order's, "callback" for what an
+        operator owes a merchant.
+        """
 
     def timers(self) -> list[tuple[str, int]]:
         """Every timer: (name, Unix ms), in order of name."""

@@ -78,6 +78,7 @@ class Transaction:
         "presentation",
         "reference",
         "refunded_minor",
+        "refunds_due",
         "settled",
         "shop",
         "source",
@@ -96,6 +97,7 @@ class Transaction:
         self.presentation: Event | None = None
         self.operations: dict[str, Operation] = {}
         self.timers: dict[str, int] = {}
+        self.refunds_due: dict[str, int] = {}
         self.deliveries: dict[str, Event] = {}
         self.events: list[Event] = []
 
@@ -202,6 +204,7 @@ def _presented(view: Transaction, event: Event) -> None:
     view.presentation = event
     view.channel = event.data["channel"]
     _timer(view, event, "expiry")
+    _timer(view, event, "payment")
 
 
 def _submitted(view: Transaction, event: Event) -> None:
@@ -211,6 +214,21 @@ def _submitted(view: Transaction, event: Event) -> None:
     view.timers.pop("answer", None)
     _timer(view, event, "expiry")
     _timer(view, event, "answer")
+
+
+def _deferred(view: Transaction, event: Event) -> None:
+    _timer(view, event, "payment")
+
+
+def _attempt_failed(view: Transaction, _event: Event) -> None:
+    view.timers.pop("payment", None)
+
+
+def _asked(view: Transaction, event: Event) -> None:
+    """A refund that takes its time is done when its timer rings."""
+    due_ms = event.data.get("refund_ms")
+    if due_ms is not None:
+        view.refunds_due[event.operation] = due_ms
 
 
 def _authorized(view: Transaction, event: Event) -> None:
@@ -243,6 +261,7 @@ def _released(view: Transaction, event: Event) -> None:
 
 def _refunded(view: Transaction, event: Event) -> None:
     view.refunded_minor += event.amount_minor
+    view.refunds_due.pop(event.operation, None)
 
 
 def _ended(view: Transaction, event: Event) -> None:
@@ -255,6 +274,7 @@ def _ended(view: Transaction, event: Event) -> None:
 
 def _refused(view: Transaction, event: Event) -> None:
     """The shop need not wait for the answer to a payment any longer: this is it."""
+    view.refunds_due.pop(event.operation, None)
     if event.data.get("verb") == Verb.AUTHORIZE:
         view.timers.pop("answer", None)
 
@@ -274,6 +294,7 @@ def _delayed(view: Transaction, event: Event) -> None:
 
 def _arrived(view: Transaction, event: Event) -> None:
     view.deliveries.pop(event.data.get("delivery", ""), None)
+    view.timers.pop(event.data.get("rang", ""), None)
 
 
 def _timer(view: Transaction, event: Event, name: str) -> None:
@@ -290,6 +311,9 @@ _EFFECTS: Final[dict[str, Callable[[Transaction, Event], None]]] = {
     "captured": _captured,
     "released": _released,
     "refunded": _refunded,
+    "asked": _asked,
+    "deferred": _deferred,
+    "attempt_failed": _attempt_failed,
     "refused": _refused,
     "settled": _settled,
     "closed": _ended,
@@ -332,7 +356,9 @@ def _refuse_void(view: Transaction, _amount_minor: int) -> Outcome | None:
         return _wrong_state(view, "voided")
     if view.settled:
         return Outcome.declined(Reason.SETTLED, "it is settled; refund it instead")
-    return None if view.voidable else _wrong_state(view, "voided after a refund")
+    if not view.voidable or view.refunding_minor:
+        return _wrong_state(view, "voided after a refund")
+    return None
 
 
 def _refuse_reverse(view: Transaction, _amount_minor: int) -> Outcome | None:
@@ -340,7 +366,7 @@ def _refuse_reverse(view: Transaction, _amount_minor: int) -> Outcome | None:
         return _wrong_state(view, "reversed")
     return (
         None
-        if view.voidable
+        if view.voidable and not view.refunding_minor
         else Outcome.declined(Reason.SETTLED, "it is settled or refunded; refund it instead")
     )
 

@@ -8,6 +8,7 @@ from heapq import merge
 from itertools import groupby
 from typing import Final, NamedTuple
 
+from paysim.core.callback import Callback
 from paysim.core.errors import InvalidTransition, InvariantBroken, JournalDamaged
 from paysim.core.event import Event, Record
 from paysim.core.history import History
@@ -17,7 +18,7 @@ from paysim.core.transaction import Transaction
 from .accounts import is_account
 from .journal import GENESIS, post, settle_tally
 
-__all__ = ["Report", "check_sums", "histories", "replay", "settle", "sums", "verify"]
+__all__ = ["Report", "callback_timers", "check_sums", "histories", "replay", "settle", "sums", "verify"]
 
 _STEP: Final = 256
 """How many records or orders pass between two reports of progress."""
@@ -133,12 +134,27 @@ def _check_folds(
             timers.append((history.id, due_ms))
         if not orders % _STEP:
             progress(orders)
+    timers += callback_timers(journal)
     if found != sum(kinds.values()):
         raise JournalDamaged("a record is not found by its stream", position=_first_lost(journal))
     if timers != journal.timers():
         wrong = dict(set(timers) ^ set(journal.timers()))
         raise JournalDamaged(f"the timer of {min(wrong)} is not what the records leave open; {_ANEW}")
     return orders
+
+
+def callback_timers(journal: Journal) -> Iterator[tuple[str, int]]:
+    """When each callback that is still owed goes out: (name of its timer, Unix ms), in order of name.
+
+    Raises JournalDamaged where the facts of a callback make no sense.
+    """
+    for name, events in journal.streams("callback/"):
+        due_ms = Callback(name.partition("/")[2], events).due_ms
+        if due_ms is None:
+            continue
+        if type(due_ms) is not int:
+            raise JournalDamaged(f"{name} says {due_ms!r} of when it is due")
+        yield name, due_ms
 
 
 def _first_lost(journal: Journal) -> int:

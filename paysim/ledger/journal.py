@@ -149,7 +149,7 @@ class MemoryJournal:
         self._keys: dict[str, str] = {}
         self._tallies: dict[str, int] = {}
         self._timers: dict[str, int] = {}
-        self._heap: list[tuple[int, str]] = []
+        self._heaps: dict[str, list[tuple[int, str]]] = {"": []}
 
     @property
     def position(self) -> int:
@@ -198,7 +198,8 @@ class MemoryJournal:
             self._timers.pop(name, None)
         elif self._timers.get(name) != due_ms:
             self._timers[name] = due_ms
-            heappush(self._heap, (due_ms, name))
+            kind = name.partition("/")[0] if "/" in name else ""
+            heappush(self._heaps.setdefault(kind, []), (due_ms, name))
 
     def stream(self, name: str) -> list[Event]:
         """The events of one stream, oldest first."""
@@ -220,11 +221,12 @@ class MemoryJournal:
         """All balances and counters whose name begins so, in order of name."""
         return sorted((name, minor) for name, minor in self._tallies.items() if name.startswith(prefix))
 
-    def due(self, until_ms: int) -> tuple[int, str] | None:
-        """The soonest timer at or before `until_ms`: (Unix ms, name)."""
-        while self._heap and self._timers.get(self._heap[0][1]) != self._heap[0][0]:
-            heappop(self._heap)
-        return self._heap[0] if self._heap and self._heap[0][0] <= until_ms else None
+    def due(self, until_ms: int, kind: str = "") -> tuple[int, str] | None:
+        """The soonest timer of a kind at or before `until_ms`: (Unix ms, name)."""
+        heap = self._heaps.get(kind, [])
+        while heap and self._timers.get(heap[0][1]) != heap[0][0]:
+            heappop(heap)
+        return heap[0] if heap and heap[0][0] <= until_ms else None
 
     def timers(self) -> list[tuple[str, int]]:
         """Every timer: (name, Unix ms), in order of name."""

@@ -7,7 +7,7 @@ command decides on what is loaded; where its append fails, what it touched is fo
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
@@ -19,13 +19,13 @@ from paysim.core.errors import JournalDamaged, PaysimError, StoreError, UsageErr
 from paysim.core.event import Entry, Event
 from paysim.core.history import History
 from paysim.core.operation import Verb
-from paysim.core.outcome import Outcome, Reason
-from paysim.core.ports import Clock, Journal
+from paysim.core.ports import Change, Clock, Journal
 from paysim.core.seed import Seed
-from paysim.core.state import State
 from paysim.faults import Fault, FaultPlan
 from paysim.issuer import accounts as issuer_accounts
 from paysim.ledger.invariants import check_sums
+
+from .desk import Desk, HouseDesk
 
 __all__ = ["Draft", "Engine"]
 
@@ -46,12 +46,13 @@ ANSWER_MS: Final = 45 * SECOND_MS
 class Draft:
     """The facts of one command, folded as they are added and appended together."""
 
-    __slots__ = ("_entries", "_expected", "_journal", "_last", "_touched")
+    __slots__ = ("_entries", "_expected", "_journal", "_last", "_timers", "_touched")
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._entries: list[Entry] = []
         self._expected: dict[str, int] = {}
+        self._timers: dict[str, Change] = {}
         self._touched: list[tuple[History, int | None, int, int]] = []
         self._last: History | None = None
 
@@ -84,11 +85,21 @@ class Draft:
                 return
         self._touched.append((history, history.due_ms(), history.book_version, history.shop_version))
 
+    def news(self, history: History) -> list[Event]:
+        """The facts that this draft adds to the operator's book of an order."""
+        known = next((version for one, _, version, _ in self._touched if one is history), None)
+        return [] if known is None else history.book.events[known:]
+
+    def owe(self, stream: str, before: Change, event: Event, version: int) -> None:
+        """Add a fact to a stream with a timer of its own, which it moves from one time to another."""
+        self.add(stream, version, event)
+        self._timers[stream] = before
+
     def commit(self) -> None:
         """Append everything, or raise and leave the journal as it was."""
         if not self._entries:
             return
-        expected, timers = self._expected, {}
+        expected, timers = self._expected, self._timers
         for history, before_ms, book_version, shop_version in self._touched:
             if history.book_version != book_version:
                 expected[f"order/{history.id}"] = book_version
@@ -103,12 +114,22 @@ class Draft:
 class Engine:
     """The world of one sandbox. `run` is the only way to change it."""
 
-    def __init__(self, journal: Journal, clock: Clock, seed: Seed, faults: FaultPlan) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        clock: Clock,
+        seed: Seed,
+        faults: FaultPlan,
+        desks: Mapping[str, Callable[[Engine], Desk]],
+    ) -> None:
         self.journal = journal
         self.clock = clock
         self.seed = seed
         self.faults = faults
         self.channels = Registry()
+        self.house = HouseDesk(self)
+        self._operators = desks
+        self._desks: dict[str, Desk] = {"": self.house}
         self._lock = threading.RLock()
         self._histories: dict[str, History] = {}
         self._payers: dict[str, issuer_accounts.Payer] = {}
@@ -238,6 +259,25 @@ class Engine:
         """A balance or counter in minor units."""
         return self.journal.tally(name)
 
+    # Who answers. -----------------------------------------------------------------------------
+
+    def desk(self, channel: str) -> Desk:
+        """Who answers for a channel; the house for "" and for every channel that names no operator.
+
+        Raises UsageError for an operator that is not here.
+        """
+        name = self.channels.channel(channel).capabilities.operator if channel else ""
+        desk = self._desks.get(name)
+        if desk is None:
+            if name not in self._operators:
+                raise UsageError(f"{channel} is run by {name!r}, and there is no such operator here")
+            desk = self._desks[name] = self._operators[name](self)
+        return desk
+
+    def desk_of(self, history: History) -> Desk:
+        """Who answers for an order: the operator of the channel that it was presented on."""
+        return self.desk(history.book.channel or history.shop.channel)
+
     # What passes between shop and operator. ----------------------------------------------------
 
     def fault(self, point: str, verb: str, history: History) -> Fault | None:
@@ -245,7 +285,13 @@ class Engine:
         return self.faults.take(point, verb, history.shop.channel or history.book.channel)
 
     def tell(self, draft: Draft, history: History, at_ms: int, verb: str = "", via: str = "callback") -> bool:
-        """Let the shop learn all that the operator has: False where the message was lost or is late."""
+        """Let the shop learn all that the operator has: False where the message was lost or is late.
+
+        A merchant outside the sandbox is sent a callback instead, where its operator has one for these facts.
+        """
+        if history.by_wire:
+            self.desk_of(history).owe(draft, history, at_ms)
+            return True
         position = history.book_version
         fault = self.fault(via, verb, history)
         message = {"position": position, "via": f"{via} to {verb}" if verb else via}
@@ -255,6 +301,15 @@ class Engine:
         if fault.action == "delay":
             self.delay(draft, history, at_ms, fault, message)
         return False
+
+    def ask(self, draft: Draft, history: History, ask: operator.Ask) -> None:
+        """Let the operator do a verb; what it refuses without a fact of its own, the shop notes."""
+        refusal = self.desk_of(history).ask(draft, history, ask)
+        if refusal is not None:
+            verb = {"verb": ask.verb.value}
+            draft.at_shop(
+                history, Event("refused", ask.at_ms, ask.operation, ask.amount_minor, refusal, data=verb)
+            )
 
     def delay(
         self,
@@ -271,64 +326,6 @@ class Engine:
         delivery = f"{history.shop_version + 1:06d}"  # so that they sort as they were sent
         data = {"delivery": delivery, "due_ms": due_ms, **message}
         draft.at_shop(history, Event("delayed", at_ms, operation, minor, data=data))
-
-    # The payer's code at the operator. ---------------------------------------------------------
-
-    def register(self, draft: Draft, history: History) -> None:
-        """The operator learns of an order, with all that the shop said of it."""
-        book, known = history.book, history.shop.created
-        if book.created is None and book.state is State.CREATED and known is not None:
-            draft.at_operator(history, known)
-
-    def charge(
-        self, draft: Draft, history: History, operation: str, channel: str, code: str, at_ms: int
-    ) -> None:
-        """The operator takes a payer's code for an order: it pays, asks the payer, or declines.
-
-        An order that is paid, over, or being paid by somebody is left as it is: a late original is refused.
-        """
-        book = history.book
-        known = book.operations.get(operation)
-        if known is not None and not known.passing:
-            return
-        self.register(draft, history)
-        if book.state not in (State.CREATED, State.PRESENTED):
-            paid = book.state in (State.AUTHORIZED, State.CAPTURED)
-            reason = Reason.ALREADY_PAID if paid else Reason.WRONG_STATE
-            late = Outcome.declined(reason, f"the order is {book.state}; a late original is refused")
-            data = {"verb": Verb.AUTHORIZE.value}
-            draft.at_operator(history, Event("refused", at_ms, operation, book.amount_minor, late, data=data))
-            return
-        issued = self.journal.stream(f"code/{code}")
-        payer = self.payer(issued[0].data["payer"]) if issued else None
-        submitted: dict[str, Any] = {"channel": channel}
-        if "expiry" not in book.timers:
-            submitted["expiry_ms"] = at_ms + operator.ORDER_LIFETIME_MS
-        single_use = self.channels.channel(channel).capabilities.single_use
-        if payer is None or (refusal := _code_refusal(issued, at_ms)) is not None:
-            outcome = (
-                refusal if issued else Outcome.declined(Reason.NOT_FOUND, "no wallet has issued this code")
-            )
-            failed = "declined" if single_use else "attempt_failed"
-            draft.at_operator(
-                history, Event("submitted", at_ms, operation, book.amount_minor, data=submitted)
-            )
-            draft.at_operator(history, Event(failed, at_ms, operation, book.amount_minor, outcome))
-            return
-        draft.add(f"code/{code}", 1, Event("used", at_ms, operation, data={"order": history.id}))
-        attempt = operator.Attempt(operation, payer, payer.source(), None, single_use=single_use)
-        for event in operator.submit(book, attempt, at_ms, submitted):
-            draft.at_operator(history, event)
-        if book.amount_minor > payer.no_pin_minor:
-            draft.at_operator(
-                history, Event("deferred", at_ms, operation, data={"why": "the payer is asked for the PIN"})
-            )
-            version = len(self.journal.stream(f"person/{payer.id}"))
-            asked = {"order": history.id, "channel": channel}
-            draft.add(f"person/{payer.id}", version, Event("asked", at_ms, operation, data=asked))
-            return
-        for event in operator.pay(book, attempt, self, at_ms):
-            draft.at_operator(history, event)
 
     # Time. ------------------------------------------------------------------------------------
 
@@ -380,8 +377,7 @@ class Engine:
         elif name == "answer":
             draft.at_shop(history, Event("timed_out", at_ms, history.shop.payment))
         else:
-            for event in operator.ring(history.book, name, self, at_ms):
-                draft.at_operator(history, event)
+            self.desk_of(history).ring(draft, history, name, at_ms)
             self.tell(draft, history, at_ms)
         draft.commit()
 
@@ -389,13 +385,12 @@ class Engine:
         data = delayed.data
         if "ask" in data:
             if data["ask"] == Verb.AUTHORIZE.value:
-                self.charge(draft, history, delayed.operation, data["channel"], data["code"], at_ms)
+                self.house.charge(draft, history, delayed.operation, data["channel"], data["code"], at_ms)
             else:
                 ask = operator.Ask(
                     Verb(data["ask"]), delayed.operation, delayed.amount_minor, at_ms, data["final"]
                 )
-                for event in operator.answer(history.book, ask, self):
-                    draft.at_operator(history, event)
+                self.ask(draft, history, ask)
         reached = {
             "position": data.get("position", history.book_version),
             "via": "late " + data.get("via", "request"),
@@ -407,11 +402,3 @@ def _make_room(kept: dict[str, Any]) -> None:
     if len(kept) >= _KEPT:
         for id in list(kept)[: _KEPT // 4]:
             del kept[id]
-
-
-def _code_refusal(issued: list[Event], at_ms: int) -> Outcome | None:
-    if len(issued) > 1:
-        return Outcome.declined(Reason.CODE_USED, "a payment code is good for one payment; ask for a new one")
-    if at_ms >= issued[0].data["expires_ms"]:
-        return Outcome.declined(Reason.EXPIRED, "the payment code has expired; ask for a new one")
-    return None

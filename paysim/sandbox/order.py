@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from paysim.channels import Capabilities, Presentation, PresentRequest, operator
+from paysim.channels import Capabilities, Presentation, operator
 from paysim.core.errors import CurrencyMismatch, LinkTimeout, Unsupported, UsageError
 from paysim.core.event import Event
 from paysim.core.history import History
@@ -146,7 +146,9 @@ class Order:
         shown = self._view.presentation
         if shown is None:
             return None
-        return Presentation(shown.data["channel"], shown.data["text"], self.id, shown.data.get("expiry_ms"))
+        data = shown.data
+        expires_ms = data.get("valid_ms", data.get("expiry_ms"))
+        return Presentation(data["channel"], data["text"], self.id, expires_ms)
 
     def timeline(self) -> str:
         """Both readers' history side by side, for people."""
@@ -168,7 +170,7 @@ class Order:
         return self._engine.run(lambda: self._present(channel))
 
     def _present(self, name: str) -> Presentation:
-        engine, history = self._engine, self._engine.history(self.id)
+        engine, history = self._engine, self._own()
         channel = engine.channels.channel(name)
         view, book, at_ms = history.shop, history.book, engine.now_ms()
         _require(channel.capabilities, name, Verb.PRESENT, view.capture)
@@ -179,20 +181,12 @@ class Order:
         draft = engine.draft()
         fault = engine.faults.take("request", Verb.PRESENT, name)
         if fault is None:
-            engine.register(draft, history)
-            nonce = engine.seed.digits("nonce", engine.journal.position + 1, 6)
-            money = Money(view.currency, view.amount_minor)
-            shown = channel.present(
-                PresentRequest(engine.shop_facts(view.shop), self.id, money, at_ms, nonce)
-            )
-            data: dict[str, Any] = {"channel": name, "text": shown.text}
-            if shown.lifetime_ms is not None:
-                data["expiry_ms"] = at_ms + shown.lifetime_ms
-            draft.at_operator(history, Event("presented", at_ms, data=data))
+            shown = engine.desk(name).present(draft, history, name, at_ms)
             told = engine.tell(draft, history, at_ms, Verb.PRESENT, "answer")
             draft.commit()
             if told:
-                return Presentation(name, shown.text, self.id, data.get("expiry_ms"))
+                expires_ms = None if shown.lifetime_ms is None else at_ms + shown.lifetime_ms
+                return Presentation(name, shown.text, self.id, expires_ms)
         raise LinkTimeout("the operator did not answer; present again, or query")
 
     def authorize(self, code: Picture, *, key: str = "") -> Operation:
@@ -233,7 +227,7 @@ class Order:
         draft.at_shop(history, Event("submitted", at_ms, operation, minor, data=data))
         fault = engine.fault("request", Verb.AUTHORIZE, history)
         if fault is None:
-            engine.charge(draft, history, operation, name, code, at_ms)
+            engine.house.charge(draft, history, operation, name, code, at_ms)
             told = engine.tell(draft, history, at_ms, Verb.AUTHORIZE, "answer")
         else:
             told = False
@@ -265,13 +259,20 @@ class Order:
         """End an unpaid order: it can no longer be paid."""
         return self._ask(Verb.CLOSE, None, key)
 
+    def _own(self) -> History:
+        """The history of an order whose shop is in the sandbox."""
+        history = self._engine.history(self.id)
+        if history.by_wire:
+            raise Unsupported("this order's merchant is a program outside the sandbox; it asks by the wire")
+        return history
+
     def _ask(self, verb: Verb, money: Money | None, key: str, *, final: bool = False) -> Operation:
         if money is not None:
             positive(money, f"a {verb.value}")
         return self._engine.run(lambda: self._asked(verb, money, key, final))
 
     def _asked(self, verb: Verb, money: Money | None, key: str, final: bool) -> Operation:
-        engine, history = self._engine, self._engine.history(self.id)
+        engine, history = self._engine, self._own()
         view, at_ms = history.shop, engine.now_ms()
         if money is not None and money.currency != self.money.currency:
             raise CurrencyMismatch(f"the order is in {self.money.currency}, not in {money.currency}")
@@ -291,10 +292,7 @@ class Order:
         draft.at_shop(history, Event("asked", at_ms, operation, minor, data=data))
         fault = engine.fault("request", verb, history)
         if fault is None:
-            for event in operator.answer(
-                history.book, operator.Ask(verb, operation, minor, at_ms, final), engine
-            ):
-                draft.at_operator(history, event)
+            engine.ask(draft, history, operator.Ask(verb, operation, minor, at_ms, final))
             told = engine.tell(draft, history, at_ms, verb, "answer")
         else:
             told = False
@@ -312,7 +310,7 @@ class Order:
         return self._engine.run(self._query)
 
     def _query(self) -> State:
-        engine, history = self._engine, self._engine.history(self.id)
+        engine, history = self._engine, self._own()
         view, at_ms, draft = history.shop, engine.now_ms(), engine.draft()
         if view.channel:
             _require(engine.channels.channel(view.channel).capabilities, view.channel, Verb.QUERY, "")
@@ -336,15 +334,10 @@ class Order:
                 verb = {"verb": operation.verb.value}
                 draft.at_shop(history, Event("refused", at_ms, operation.id, 0, NEVER_ARRIVED, data=verb))
 
-    @staticmethod
-    def _operation_id(history: History, key: str) -> str:
-        if key:
-            if not isinstance(key, str) or len(key) > _KEY_AT_MOST or not key.isprintable():
-                raise UsageError(
-                    f"a key is at most {_KEY_AT_MOST} printable characters, not {str(key)[:80]!r}"
-                )
-            return f"{history.id}:{key}"
-        return f"{history.id}.{len(history.book.operations.keys() | history.shop.operations.keys()) + 1}"
+    def _operation_id(self, history: History, key: str) -> str:
+        if not isinstance(key, str) or len(key) > _KEY_AT_MOST or not key.isprintable():
+            raise UsageError(f"a key is at most {_KEY_AT_MOST} printable characters, not {str(key)[:80]!r}")
+        return self._engine.desk_of(history).operation(history, key)
 
 
 def _whole(view: Transaction, verb: Verb) -> int:

@@ -77,7 +77,8 @@ class Prompt:
         history, at_ms = engine.history(self._order), engine.now_ms()
         book = history.book
         if not self._claim.code:
-            refusal = operator.check_claim(book, self._claim, self._text, at_ms)
+            desk = engine.desk(self._claim.channel)
+            refusal = desk.check(history, self._claim, self._text, self._payer, at_ms)
             if refusal is not None:
                 return _note(engine, history, refusal, at_ms)
         attempt = self._attempt(history, source, pin)
@@ -247,7 +248,7 @@ class Person:
         if history is None:
             prompt.outcome = Outcome.declined(Reason.NOT_FOUND, "no shop asked for this")
             return prompt
-        refusal = operator.check_claim(history.book, claim, text, at_ms)
+        refusal = engine.desk(claim.channel).check(history, claim, text, self.id, at_ms)
         if refusal is not None:
             prompt.outcome = _note(engine, history, refusal, at_ms)
         else:

@@ -25,6 +25,7 @@ from paysim.ledger.invariants import Report, sums, verify
 from paysim.ledger.journal import MemoryJournal
 from paysim.store import SqliteJournal
 
+from .desk import Desk
 from .engine import Engine
 from .order import Order
 from .person import Person
@@ -36,6 +37,10 @@ _SQLITE: Final = "sqlite:///"
 _SLUG: Final = re.compile(r"[a-z0-9]+", re.ASCII)
 _SLUG_AT_MOST: Final = 20
 _NAME_AT_MOST: Final = 64
+
+
+_OPERATORS: Final[dict[str, Callable[[Engine], Desk]]] = {}
+"""Operator -> its desk, opened when a channel of it is first used."""
 
 
 class Sandbox:
@@ -64,7 +69,7 @@ class Sandbox:
             settings = self.journal.stream("sandbox/settings")
             value = _seed(settings, seed)
             self.faults = FaultPlan(faults)
-            self._engine = Engine(self.journal, self.clock, Seed(value), self.faults)
+            self._engine = Engine(self.journal, self.clock, Seed(value), self.faults, _OPERATORS)
             if not settings:
                 self._open(value)
             self._continue()

@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 
 from paysim.core.errors import StoreError
 from paysim.core.event import Record
-from paysim.ledger.invariants import histories, settle, verify
+from paysim.ledger.invariants import callback_timers, histories, settle, verify
 from paysim.ledger.journal import Line, decode_event
 
 from .file import begun_repair, blank, keep_as, named, set_wal_mode, sync_folder, wal_of, write_new
@@ -101,6 +101,7 @@ def _write(fresh: Path, found: Salvage) -> None:
         db.execute("COMMIT")
         with closing(SqliteJournal(fresh, read_only=True)) as journal:
             owed = [(history.due_ms(), history.id) for history in histories(journal)]
+            owed += [(due_ms, name) for name, due_ms in callback_timers(journal)]
         db.executemany("INSERT INTO timer VALUES (?, ?)", (row for row in owed if row[0] is not None))
     with closing(SqliteJournal(fresh, read_only=True)) as journal:
         verify(journal, found.head)

@@ -46,6 +46,11 @@ _STREAMS: Final = (
     f"{_LINKED} WHERE (r.subject, r.version) > (?, ?) AND r.kind = ? AND substr(r.subject, 1, ?) = ? "
     f"ORDER BY r.subject, r.kind, r.version LIMIT {_CHUNK}"
 )
+_DUE: Final = (
+    "SELECT name, due_ms FROM timer WHERE due_ms <= ?1 "
+    "AND CASE ?2 WHEN '' THEN instr(name, '/') = 0 ELSE substr(name, 1, length(?3)) = ?3 END "
+    "ORDER BY due_ms, name LIMIT 1"
+)
 INSERT: Final = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?)"
 _ADD: Final = (
     "INSERT INTO tally VALUES (?, ?) ON CONFLICT DO UPDATE SET minor = minor + excluded.minor RETURNING minor"
@@ -334,10 +339,10 @@ class SqliteJournal:
                 raise self._damaged(f"the balance or timer of {name!r} was edited")
         return rows
 
-    def due(self, until_ms: int) -> tuple[int, str] | None:
-        """The soonest timer at or before `until_ms`: (Unix ms, name)."""
-        sql = "SELECT name, due_ms FROM timer WHERE due_ms <= ? ORDER BY due_ms, name LIMIT 1"
-        return next(((due_ms, name) for name, due_ms in self._numbers(self._all(sql, (until_ms,)))), None)
+    def due(self, until_ms: int, kind: str = "") -> tuple[int, str] | None:
+        """The soonest timer of a kind at or before `until_ms`: (Unix ms, name)."""
+        rows = self._numbers(self._all(_DUE, (until_ms, kind, f"{kind}/")))
+        return next(((due_ms, name) for name, due_ms in rows), None)
 
     def timers(self) -> list[tuple[str, int]]:
         """Every timer: (name, Unix ms), in order of name."""

@@ -191,7 +191,7 @@ Monkey = pytest.MonkeyPatch
 
 
 def takes_codes_twice(monkey: Monkey) -> None:
-    monkey.setattr(engines, "_code_refusal", lambda issued, at_ms: None)
+    monkey.setattr("paysim.sandbox.desk._code_refusal", lambda issued, at_ms: None)
     real = engines.Draft.add
 
     def add(self: Any, stream: str, version: int, event: Event, key: str = "") -> None:

@@ -82,7 +82,7 @@ class WeChatError(ProtocolError):
         self.code = code
         self.status = status
         self.text = text or row.text
-        self.english = english or (row.english if not text else text)
+        self.english = english or text or row.english
         self.detail = detail
         self.why = why or self.english
         super().__init__(f"{code}: {self.english}")
