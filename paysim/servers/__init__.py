@@ -1,0 +1,1 @@
+"""Machines behind sockets: what `paysim serve` and `paysim run` start."""
