@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Final, Literal, NamedTuple, TypeVar, overload
@@ -68,6 +69,7 @@ _MAX_PASSWORD: Final = 1023
 """Bytes: what the library below takes."""
 
 _RSA_EXPONENT: Final = 65537
+_MAX_EXPONENT_BITS: Final = 64
 _P256: Final = ec.SECP256R1.name
 
 
@@ -256,7 +258,7 @@ class Bundle(NamedTuple):
             certificate, *above = map(x509.load_der_x509_certificate, (self.certificate, *self.chain))
             loaded = self.key.loaded
             return pkcs12.serialize_key_and_certificates(name.encode(), loaded, certificate, above, sealing)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, x509.InvalidVersion):
             raise UsageError(
                 "a PKCS#12 file takes a key, its own certificate, and certificates, in DER"
             ) from None
@@ -312,6 +314,8 @@ def private(
     if found.shape == "SM2 private key":
         return _wanted(PrivateKey("sm2", _sm().decode_private(found.der)), family)
     secret = None if password is None else _secret(password)
+    if found.pem and not _OLD_SEALING.match(found.pem):
+        raise _unreadable(found._replace(encrypted=False), ValueError())
     try:
         if found.pem:  # the old OpenSSL encryption lies in the PEM's own header
             loaded = serialization.load_pem_private_key(
@@ -330,7 +334,8 @@ def public(data: bytes | str, family: Family = "") -> PublicKey:
     """A public key from PEM, DER or a bare base64 body; SubjectPublicKeyInfo or PKCS#1.
 
     Raises DecodeError for what is no key, and UsageError for a private key, a certificate (its key:
-    `authority.certificate(data).key`), or a size or kind outside the table above.
+    `authority.certificate(data).key`), a size or kind outside the table above, or an RSA key with an even
+    modulus or an exponent of more than 64 bits, which nothing can be done with.
 
     >>> pair = mint("p-256")
     >>> public(pair.public().pem()) == pair.public()
@@ -345,6 +350,8 @@ def public(data: bytes | str, family: Family = "") -> PublicKey:
         loaded = serialization.load_der_public_key(found.der)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise _unreadable(found, error) from None
+    if isinstance(loaded, rsa.RSAPublicKey):
+        _check_numbers(loaded.public_numbers())
     return _wanted(_known(PublicKey, loaded), family)
 
 
@@ -377,6 +384,13 @@ _FORMS: Final = {
     "pkcs8": serialization.PrivateFormat.PKCS8,
     "pkcs1": serialization.PrivateFormat.TraditionalOpenSSL,
 }
+
+_OLD_SEALING: Final = re.compile(
+    rb"-----BEGIN [A-Z ]+-----\r?\nProc-Type: 4,ENCRYPTED\r?\n"
+    rb"DEK-Info: (AES-(128|192|256)-CBC,[0-9A-Fa-f]{32}|DES-EDE3-CBC,[0-9A-Fa-f]{16})\r?\n\r?\n"
+    rb"[A-Za-z0-9+/=\r\n]+-----END "
+)
+"""What the library below can open; it panics at an initialisation vector that is too short. RFC 1421 4.6"""
 
 _PRIVATE_SHAPES: Final = {
     "private key (PKCS#8)",
@@ -430,6 +444,15 @@ def _known(make: type[_Pair], loaded: object) -> _Pair:
         return make("p-256", loaded)
     kind = type(loaded).__name__.removesuffix("PrivateKey").removesuffix("PublicKey")
     raise UsageError(f"an RSA, P-256 or SM2 key is wanted; this is {kind}")
+
+
+def _check_numbers(numbers: rsa.RSAPublicNumbers) -> None:
+    """Refuses what the library below reads, and then fails with or spends its time on."""
+    if numbers.n % 2 == 0:
+        raise UsageError("the modulus of an RSA key is odd; this one is even")
+    if numbers.e.bit_length() > _MAX_EXPONENT_BITS:
+        bits = numbers.e.bit_length()
+        raise UsageError(f"the exponent of an RSA key has at most {_MAX_EXPONENT_BITS} bits; this has {bits}")
 
 
 def _unreadable(found: armour.Found, error: Exception) -> Exception:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paysim.core.errors import AuthenticityError, DecodeError, PaysimError, Unsupported, UsageError
-from paysim.crypto import armour, keys
+from paysim.crypto import armour, keys, sm_der
 from paysim.crypto.keys import Bundle, PrivateKey, SymmetricKey
 
 PASSWORD = "correct horse"
@@ -271,3 +271,41 @@ def test_no_changed_key_ends_in_another_error(
                 keys.private(data)
             except PaysimError:
                 pass
+
+
+OLD_HEADERS = [
+    b"Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,0011223344556677\n\n",  # made the library panic
+    b"Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n",
+    b"Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,\n\n",
+    b"Proc-Type: 4,ENCRYPTED\nDEK-Info: DES-EDE3-CBC,001122\n\n",
+    b"Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC," + b"00" * 17 + b"\n\n",
+    b"Proc-Type: 4,ENCRYPTED\nDEK-Info: " + b"DES-EDE3-CBC,0011223344556677\nDEK-Info: AES-128-CBC,00\n\n",
+    b"DEK-Info: AES-128-CBC,00\nProc-Type: 4,ENCRYPTED\n\n",
+    b"Proc-Type: 4,ENCRYPTED\n\n",
+]
+
+
+@pytest.mark.parametrize("header", OLD_HEADERS)
+def test_an_old_pem_with_a_short_iv_let_the_library_panic(header: bytes) -> None:
+    body = b"-----BEGIN EC PRIVATE KEY-----\n" + header + b"A" * 64 + b"\n-----END EC PRIVATE KEY-----\n"
+    for trusted in (False, True):
+        with pytest.raises(DecodeError, match="cut or damaged"):
+            keys.private(body, "password", trusted=trusted)
+
+
+def _rsa_public(modulus: int, exponent: int) -> bytes:
+    return sm_der.sequence(sm_der.integer(modulus), sm_der.integer(exponent))
+
+
+def test_an_rsa_key_that_nothing_can_be_done_with_was_taken(rsa_key: PrivateKey) -> None:
+    modulus = rsa_key.public().loaded.public_numbers().n
+    assert keys.public(_rsa_public(modulus, 2**64 - 1)).kind == "rsa-2048"
+    for exponent in (2**64 + 1, modulus - 2):
+        with pytest.raises(UsageError, match="at most 64 bits"):
+            keys.public(_rsa_public(modulus, exponent))
+    for even in (modulus - 1, 1 << 2047):
+        with pytest.raises(UsageError, match="is even"):
+            keys.public(_rsa_public(even, 65537))
+    for weak in (0, 1, 2, 65536):
+        with pytest.raises(DecodeError):
+            keys.public(_rsa_public(modulus, weak))
