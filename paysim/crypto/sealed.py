@@ -101,7 +101,7 @@ class Gcm:
             if isinstance(associated, str):
                 associated = associated.encode()
             return self._cipher.encrypt(nonce, plaintext, associated)  # type: ignore[no-any-return]
-        except (ValueError, TypeError, OverflowError):
+        except (ValueError, TypeError, OverflowError, BufferError):
             raise _odd_gcm(nonce, plaintext, associated) from None
 
     def open(self, ciphertext: bytes, nonce: str | bytes, associated: str | bytes = b"") -> bytes:
@@ -118,7 +118,7 @@ class Gcm:
             return self._cipher.decrypt(nonce, ciphertext, associated)  # type: ignore[no-any-return]
         except InvalidTag:
             raise _closed(self.key.id) from None
-        except (ValueError, TypeError, OverflowError):
+        except (ValueError, TypeError, OverflowError, BufferError):
             raise _odd_gcm(nonce, ciphertext, associated) from None
 
     def __repr__(self) -> str:
@@ -194,7 +194,7 @@ class OfficialAccount:
 
     Inside lie 16 random bytes, the message's length (4 bytes, big-endian), the message, the app id, and
     padding to 32 bytes. The key is the account's EncodingAESKey, 43 characters; its first 16 bytes are the
-    IV. Raises UsageError for a key that is not.
+    IV. Raises UsageError for a key that is not, or an app id that is no text.
 
     >>> box = OfficialAccount("kWxPEV2UEDyxWpmPdKC3F4dgPDmOvfKX1HGnEUDS1aR", "wx49f0ab532d5d035a")
     >>> box.open(box.seal(b"<xml/>", b"1234567890123456"))
@@ -203,7 +203,7 @@ class OfficialAccount:
     Source: WeChat official accounts, "message encryption and decryption"
     """
 
-    __slots__ = ("_cipher", "app_id")
+    __slots__ = ("_app_id", "_cipher", "app_id")
 
     def __init__(self, encoding_aes_key: str, app_id: str) -> None:
         try:
@@ -215,14 +215,15 @@ class OfficialAccount:
                 f"an EncodingAESKey is 43 characters of base64; this is {_size(encoding_aes_key)}"
             )
         self.app_id: Final = app_id
+        self._app_id: Final = _text(app_id, "an app id")
         self._cipher: Final = Cipher(algorithms.AES(secret), modes.CBC(secret[:BLOCK_BYTES]))
 
     def seal(self, message: bytes, prefix: bytes) -> bytes:
         """The ciphertext of a message behind `prefix`, 16 random bytes."""
         if not isinstance(prefix, bytes) or len(prefix) != _PREFIX_BYTES:
             raise UsageError(f"the random prefix is {_PREFIX_BYTES} bytes; this is {_size(prefix)}")
-        length = len(message).to_bytes(_LENGTH_BYTES, "big")
-        inside = prefix + length + message + self.app_id.encode()
+        length = len(_checked(message)).to_bytes(_LENGTH_BYTES, "big")
+        inside = prefix + length + message + self._app_id
         return _run(self._cipher.encryptor(), _pad(inside, _OFFICIAL_BLOCK_BYTES))
 
     def open(self, ciphertext: bytes) -> bytes:
@@ -231,7 +232,7 @@ class OfficialAccount:
         inside = _unpad(_run(self._cipher.decryptor(), blocks), _OFFICIAL_BLOCK_BYTES, self.app_id)
         start = _PREFIX_BYTES + _LENGTH_BYTES
         stop = start + int.from_bytes(inside[_PREFIX_BYTES:start], "big")
-        if inside[stop:] != self.app_id.encode() or len(inside) < start:
+        if inside[stop:] != self._app_id or len(inside) < start:
             raise _closed(self.app_id)
         return inside[start:stop]
 
@@ -265,8 +266,8 @@ class Oaep:
         label_hash, mask_hash = OAEP_HASHES[scheme]
         self.scheme: Final = scheme
         self.key: Final = key
-        self.most_bytes: Final = self._public.key_size // 8 - 2 * label_hash.digest_size - 2
-        self._padding: Final = padding.OAEP(padding.MGF1(mask_hash), label_hash, label)
+        self.most_bytes: Final = _bytes_of(self._public) - 2 * label_hash.digest_size - 2
+        self._padding: Final = padding.OAEP(padding.MGF1(mask_hash), label_hash, _checked(label))
 
     def seal(self, plaintext: bytes) -> bytes:
         """As many bytes as the key has; raises UsageError for more than `most_bytes` of plaintext."""
@@ -301,7 +302,7 @@ class Pkcs1:
     def __init__(self, key: PublicKey | PrivateKey) -> None:
         private, self._public = _rsa_pair(key, "RSAES-PKCS1-v1_5")
         self.key: Final = key
-        self.most_bytes: Final = self._public.key_size // 8 - 11
+        self.most_bytes: Final = _bytes_of(self._public) - 11
         self._numbers: Final[Any] = private and private.private_numbers()
 
     def seal(self, plaintext: bytes) -> bytes:
@@ -313,7 +314,7 @@ class Pkcs1:
         """The plaintext; raises AuthenticityError, or UsageError without the private key."""
         if self._numbers is None:
             raise UsageError("opening takes the private key; this is the public one")
-        size = self._public.key_size // 8
+        size = _bytes_of(self._public)
         number = int.from_bytes(_checked(ciphertext), "big")
         if len(ciphertext) != size or number >= self._numbers.public_numbers.n:
             raise _closed(self.key.id)
@@ -376,6 +377,11 @@ def _raise(number: int, numbers: Any) -> int:
     return int(low + q * (numbers.iqmp * (high - low) % p))
 
 
+def _bytes_of(public: Any) -> int:
+    """Bytes of the modulus, whose bits may be no multiple of 8."""
+    return int(public.key_size + 7) // 8
+
+
 def _rsa_pair(key: PublicKey | PrivateKey, scheme: str) -> tuple[Any, Any]:
     """The loaded private half, None where it is not there, and the loaded public half."""
     if not isinstance(key, PublicKey | PrivateKey) or key.family != "rsa":
@@ -394,11 +400,11 @@ def _kind(key: object) -> str:
     return repr(key) if isinstance(key, PrivateKey | PublicKey | SymmetricKey) else type(key).__name__
 
 
-def _text(value: str) -> bytes:
+def _text(value: str, name: str = "an API key") -> bytes:
     try:
         return value.encode()
     except (AttributeError, UnicodeEncodeError):
-        raise UsageError("an API key is text that UTF-8 can write") from None
+        raise UsageError(f"{name} is text that UTF-8 can write") from None
 
 
 def _checked(data: bytes) -> bytes:

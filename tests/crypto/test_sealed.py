@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -239,3 +240,26 @@ def test_nothing_shows_a_secret(rsa_key: PrivateKey) -> None:
     assert repr(Oaep("oaep-sha1", rsa_key)) == f"<Oaep oaep-sha1 {rsa_key.id}>"
     shown = [Ecb(key), Cbc(key), Pkcs1(rsa_key), OfficialAccount("k" * 43, "wx")]
     assert not [one for one in shown if SECRET.decode() in repr(one) or "kkk" in repr(one)]
+
+
+@pytest.mark.parametrize("bits", [2041, 2047])
+def test_a_key_whose_bits_are_no_whole_bytes_opened_nothing(bits: int) -> None:
+    key = keys.private(PrivateKey("", rsa.generate_private_key(65537, bits)).der())
+    for box in (Oaep("oaep-sha1", key), Pkcs1(key)):
+        assert box.open(box.seal(bytes(box.most_bytes))) == bytes(box.most_bytes)
+        with pytest.raises(UsageError, match="seals at most"):
+            box.seal(bytes(box.most_bytes + 1))
+    for first in range(1, 30):  # each of these overflowed, or not, by chance
+        with pytest.raises(AuthenticityError):
+            Pkcs1(key).open(bytes([first]) * 255)
+
+
+def test_texts_and_buffers_that_ended_in_an_error_of_pythons(rsa_key: PrivateKey) -> None:
+    with pytest.raises(UsageError, match="an app id is text"):
+        OfficialAccount("k" * 43, "\ud800")
+    with pytest.raises(UsageError, match="bytes, not str"):
+        OfficialAccount("k" * 43, "wx").seal("text", bytes(16))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="bytes, not str"):
+        Oaep("oaep-sha1", rsa_key, "label")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="memoryview"):
+        Gcm(SymmetricKey("aes-256", SECRET)).seal(memoryview(bytes(64))[::2], NONCE)
