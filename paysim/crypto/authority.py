@@ -19,7 +19,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -61,6 +61,7 @@ _DAY_MS: Final = 86_400_000
 _RSA_SIGNED: Final = "1.2.840.113549.1.1"
 _EVERY_ADDRESS: Final = ("0.0.0.0/0", "::/0")
 _HOST: Final = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 _GeneralName = x509.DNSName | x509.IPAddress
 
 
@@ -75,7 +76,7 @@ class Certificate:
         """What the library below works with; raises DecodeError for what is no certificate."""
         try:
             return x509.load_der_x509_certificate(self.der)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, x509.InvalidVersion):
             raise DecodeError(_UNREADABLE) from None
 
     @cached_property
@@ -259,8 +260,8 @@ def check(chain: Sequence[Certificate], roots: Sequence[Certificate], at_ms: int
         raise UsageError(f"a chain has 1 to {MAX_CHAIN} certificates; this has {len(chain)}")
     for one in chain:
         _check_dates(one, at_ms)
-    for below, above in itertools.pairwise(chain):
-        _check_issued(below, above)
+    for depth, (below, above) in enumerate(itertools.pairwise(chain)):
+        _check_issued(below, above, depth)
     last = chain[-1]
     if last not in roots:
         above_last = [root for root in roots if root.loaded.subject == last.loaded.issuer]
@@ -271,7 +272,7 @@ def check(chain: Sequence[Certificate], roots: Sequence[Certificate], at_ms: int
             )
         above = next((root for root in above_last if _has_signed(root, last)), above_last[0])
         _check_dates(above, at_ms)
-        _check_issued(last, above)
+        _check_issued(last, above, len(chain) - 1)
     if host:
         _check_host(chain, roots, at_ms, host)
 
@@ -309,17 +310,29 @@ def _check_dates(one: Certificate, at_ms: int) -> None:
     )
 
 
-def _check_issued(below: Certificate, above: Certificate) -> None:
-    """That `above` is an authority, that it is named as the issuer, and that its key signed."""
-    try:
-        basic = above.loaded.extensions.get_extension_for_class(x509.BasicConstraints).value
-        is_authority = basic.ca
-    except (x509.ExtensionNotFound, ValueError):
-        is_authority = False
-    if not is_authority:
+def _check_issued(below: Certificate, above: Certificate, depth: int) -> None:
+    """That `above` is an authority, with `depth` others below it, named as the issuer, whose key signed."""
+    basic = _extension(above, x509.BasicConstraints)
+    if basic is None or not basic.ca:
         raise AuthenticityError(f"{above!r} may not issue certificates", source="RFC 5280 4.2.1.9")
+    usage = _extension(above, x509.KeyUsage)
+    if usage is not None and not usage.key_cert_sign:
+        raise AuthenticityError(f"the key of {above!r} may not sign certificates", source="RFC 5280 4.2.1.3")
+    if basic.path_length is not None and depth > basic.path_length:
+        raise AuthenticityError(
+            f"{above!r} allows {basic.path_length} authorities below it; there are {depth}",
+            source="RFC 5280 4.2.1.9",
+        )
     if not _has_signed(above, below):
         raise AuthenticityError(f"{below!r} was not issued by {above!r}", source="RFC 5280 6.1.3")
+
+
+def _extension(one: Certificate, kind: type[_Extension]) -> _Extension | None:
+    """What the certificate says in one of its extensions; None where it has none that can be read."""
+    try:
+        return one.loaded.extensions.get_extension_for_class(kind).value
+    except (x509.ExtensionNotFound, ValueError):
+        return None
 
 
 def _has_signed(above: Certificate, below: Certificate) -> bool:

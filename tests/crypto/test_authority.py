@@ -11,6 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509.oid import NameOID
 
 from paysim.core.errors import AuthenticityError, DecodeError, PaysimError, UsageError
 from paysim.crypto import authority, keys
@@ -226,3 +229,58 @@ def test_a_key_that_is_not_ours(root: Authority) -> None:
     with pytest.raises(UsageError, match="Ed25519"):
         authority.certificate(text).key  # noqa: B018
     assert keys.public(root.key.public().pem()) == root.certificate.key
+
+
+def _between(
+    root: Authority, key: PrivateKey, name: str, *extensions: x509.ExtensionType, ca: bool = True
+) -> Authority:
+    """An authority below `root`, as others issue it."""
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .issuer_name(root.certificate.loaded.subject)
+        .public_key(key.public().loaded)
+        .serial_number(9)
+        .not_valid_before(root.certificate.loaded.not_valid_before_utc)
+        .not_valid_after(root.certificate.loaded.not_valid_after_utc)
+    )
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=True)
+    built = builder.sign(root.key.loaded, hashes.SHA256())
+    return Authority(Certificate(built.public_bytes(serialization.Encoding.DER)), key)
+
+
+@pytest.mark.parametrize("with_root", [True, False])
+def test_an_authority_below_one_that_allows_none_was_believed(
+    with_root: bool, root: Authority, p256_key: PrivateKey
+) -> None:
+    below = _between(root, p256_key, "below", x509.BasicConstraints(ca=True, path_length=None))
+    leaf = below.merchant(p256_key.public(), "1900007291", serial=7, start_ms=START_MS, days=90)
+    chain = [leaf, below.certificate, *([root.certificate] if with_root else [])]
+    with pytest.raises(AuthenticityError, match=r"root .* allows 0 authorities below it; there are 1"):
+        authority.check(chain, [root.certificate], NOON_MS)
+    authority.check(chain[:2], [below.certificate], NOON_MS)
+
+
+def test_an_authority_whose_key_may_not_sign_certificates_was_believed(
+    root: Authority, p256_key: PrivateKey
+) -> None:
+    names = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment")
+    more = ("key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only")
+    usage = x509.KeyUsage(**{name: name == "digital_signature" for name in (*names, *more)})
+    below = _between(root, p256_key, "below", x509.BasicConstraints(ca=True, path_length=None), usage)
+    leaf = below.merchant(p256_key.public(), "1900007291", serial=7, start_ms=START_MS, days=90)
+    with pytest.raises(AuthenticityError, match=r"the key of .*below .* may not sign certificates"):
+        authority.check([leaf], [below.certificate], NOON_MS)
+
+
+def test_a_certificate_of_an_unknown_version_ended_in_an_error_of_the_librarys(
+    root: Authority, rsa_key: PrivateKey
+) -> None:
+    at = root.certificate.der.index(bytes.fromhex("A003020102"))
+    der = root.certificate.der[: at + 4] + b"\x16" + root.certificate.der[at + 5 :]
+    for use in (lambda: authority.certificate(der), lambda: Certificate(der).serial):
+        with pytest.raises(DecodeError, match="cut or damaged"):
+            use()
+    with pytest.raises(UsageError, match="certificates, in DER"):
+        keys.Bundle(rsa_key, der).encode("password")
