@@ -9,6 +9,7 @@ Alipay open platform, "signing", "asynchronous notification" and OpenAPI v3; Uni
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,6 +58,8 @@ class SortedRule:
         b'a=1&b=2'
         """
         dropped = self.dropped
+        if charset != "utf-8":
+            _check_charset(self.name, charset)
         try:
             names = sorted(parameters)
             if self.keeps_empty:
@@ -74,7 +77,7 @@ class SortedRule:
             odd = f"U+{ord(error.object[error.start]):04X}"
             raise UsageError(f"{self.name}: the character {odd} does not exist in {charset}") from None
         except LookupError:
-            raise UsageError(f"{self.name}: there is no charset {charset!r}") from None
+            raise UsageError(f"{self.name}: {charset!r} is no charset for text") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,9 @@ RULES: Final[dict[str, SortedRule | LineRule]] = {
 """Name -> rule. A WeChat callback follows wechat-response; the body of a GET or a 204 is empty, and its line
 feed stays. A multipart upload signs its `meta` part as the body."""
 
+_NO_CHARSETS: Final = frozenset({"idna", "punycode", "undefined"})
+"""Python's encodings that are for host names or for nothing, and take time that grows with the square."""
+
 _DECODER: Final = json.JSONDecoder()
 _SPACE: Final = " \t\r\n"
 _MAX_MEMBERS: Final = 1_000
@@ -152,15 +158,18 @@ _MAX_MEMBERS: Final = 1_000
 def json_member(text: str, name: str) -> str:
     """The raw text of one member of a JSON object, as it stands: escapes, spaces and quotes kept.
 
-    Alipay signs a response so. Raises DecodeError (offset in characters) for what is no JSON object, and
-    where the member is missing.
+    Alipay signs a response so. Raises DecodeError (offset in characters) for what is no JSON object, where
+    the member is missing, and where it stands twice: the one verified and the one read might differ.
 
     >>> json_member('{"a_response":{"url":"https:\\\\/\\\\/x"},"sign":"s"}', "a_response")
     '{"url":"https:\\\\/\\\\/x"}'
 
     Source: Alipay open platform, "verifying a synchronous response"
     """
+    if not isinstance(text, str):
+        raise UsageError(f"JSON is read from text, not from {type(text).__name__}")
     at = _after_space(text, 0)
+    found: list[str] = []
     try:
         if text[at] != "{":
             raise DecodeError("a JSON object is wanted", offset=at)
@@ -174,17 +183,31 @@ def json_member(text: str, name: str) -> str:
             start = _after_space(text, at + 1)
             _, at = _DECODER.raw_decode(text, start)
             if key == name:
-                return text[start:at]
+                found.append(text[start:at])
             at = _after_space(text, at)
             if text[at] != ",":
                 break
             at += 1
+        if text[at] != "}" or _after_space(text, at + 1) != len(text):
+            raise DecodeError("a JSON object ends with } and nothing behind it", offset=at, path=name)
     except IndexError:
         raise DecodeError("this JSON is cut", offset=len(text), path=name) from None
     except (ValueError, RecursionError) as error:
         where = error.pos if isinstance(error, json.JSONDecodeError) else at
         raise DecodeError("this is no JSON", offset=where, path=name) from None
-    raise DecodeError(f"the member {name} is not there", offset=at, path=name)
+    if len(found) == 1:
+        return found[0]
+    wrong = "stands twice" if found else "is not there"
+    raise DecodeError(f"the member {name} {wrong}", offset=at, path=name)
+
+
+def _check_charset(rule: str, charset: str) -> None:
+    try:
+        if codecs.lookup(charset).name not in _NO_CHARSETS:
+            return
+    except (LookupError, ValueError):
+        pass
+    raise UsageError(f"{rule}: there is no charset {charset[:40]!r}")
 
 
 def _after_space(text: str, at: int) -> int:

@@ -188,3 +188,30 @@ def test_every_rule_has_its_name() -> None:
     assert all(rule.name == name for name, rule in canonical.RULES.items())
     rules = [one for one in vars(canonical).values() if isinstance(one, SortedRule | LineRule)]
     assert len(rules) == len(canonical.RULES)
+
+
+@pytest.mark.parametrize(
+    "charset", ["idna", "punycode", "undefined", "a\0b", "\ud800", "hex", "rot13", "x" * 9999]
+)
+def test_a_charset_that_is_none_ended_in_an_error_of_pythons_or_took_seconds(charset: str) -> None:
+    with pytest.raises(UsageError, match="charset") as caught:
+        canonical.ALIPAY_REQUEST.string({"a": "茶" * 100_000}, charset)
+    assert len(ascii(str(caught.value))) < 200
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "sign": "s", "a": 2}', '{"a": 1, "\\u0061": 2}'])
+def test_a_member_that_stands_twice_was_verified_by_its_first_and_read_by_its_last(text: str) -> None:
+    assert json.loads(text)["a"] == 2
+    with pytest.raises(DecodeError, match="the member a stands twice"):
+        canonical.json_member(text, "a")
+
+
+@pytest.mark.parametrize("text", ['{"a": 1 x', '{"a": 1}{', '{"a": 1} x', '{"a": 1', '{"a": 1,}', '{"a": 1]'])
+def test_a_member_was_read_from_what_is_no_whole_object(text: str) -> None:
+    with pytest.raises(DecodeError):
+        canonical.json_member(text, "a")
+
+
+def test_json_as_bytes_ended_in_an_error_of_pythons() -> None:
+    with pytest.raises(UsageError, match="from text, not from bytes"):
+        canonical.json_member(b"{}", "a")  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import pickle
 import subprocess
@@ -271,3 +272,19 @@ def test_openssl_agrees_both_ways(scheme: str, pairs: dict[str, PrivateKey], tmp
         [*command, "-sign", "key", "message"], cwd=tmp_path, capture_output=True, check=True
     )
     Verifier(scheme, pair.public()).verify(MESSAGE, made.stdout)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 64, 256])
+def test_one_signature_had_many_texts(size: int) -> None:
+    right = signature.to_text(bytes(size))
+    assert signature.from_text(right) == signature.from_text(right.encode()) == bytes(size)
+    body = right.rstrip("=")
+    for digit in "BCDEFGHI" if size % 3 else "":
+        text = body[:-1] + digit + right[len(body) :]
+        for sent in (text, text.encode()):
+            if signature.to_text(base64.b64decode(text)) == text:
+                assert len(signature.from_text(sent)) == size
+            else:
+                with pytest.raises(DecodeError, match="bits to spare") as caught:
+                    signature.from_text(sent)
+                assert caught.value.offset == len(body) - 1
