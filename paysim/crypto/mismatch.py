@@ -91,7 +91,7 @@ def explain(
         raise UsageError("this signature is right: there is nothing to explain")
     facts = (rule.name, verifier.scheme, verifier.key_id, expected)
     most = MAX_TRIES if len(expected) <= _LONG_BYTES else MAX_TRIES // 10
-    suspects = _suspects(verifier, rule, values, expected, signature, serials, others)
+    suspects = _suspects(verifier, rule, values, expected, signature, serials, others, most)
     for mistake, message, judge, given in itertools.islice(suspects, most):
         if _fits(judge, message, given):
             return Mismatch(*facts, mistake, message, _first_difference(expected, message))
@@ -113,9 +113,11 @@ def _suspects(
     signature: bytes,
     serials: Mapping[str, Verifier] | None,
     others: Mapping[str, Verifier] | None,
+    most: int,
 ) -> Iterator[Suspect]:
-    """One mistake at a time, then two."""
-    strings = [(text, message) for text, message in _strings(rule, values, expected) if message != expected]
+    """One mistake at a time, then two; of strings that may have been signed, the first `most`."""
+    tried = itertools.islice(_strings(rule, values, expected), most)
+    strings = [(text, message) for text, message in tried if message != expected]
     judges = list(_judges(verifier, serials or {}, others or {}))
     for text, given in _signatures(signature):
         yield text, expected, verifier, given
@@ -196,16 +198,22 @@ def _serialised(body: bytes) -> Iterator[bytes]:
         return
     try:
         value = json.loads(body)
-    except (ValueError, RecursionError):
+        texts = list(_written(value))
+    except (ValueError, RecursionError):  # writing goes less deep than reading in some Pythons
         return
+    for text in texts:
+        yield text.encode("utf-8", "replace")
+
+
+def _written(value: Any) -> Iterator[str]:
     for separators in ((",", ":"), (", ", ": ")):
         for ascii_alone in (False, True):
             for in_order in (False, True):
                 text = json.dumps(value, separators=separators, ensure_ascii=ascii_alone, sort_keys=in_order)
-                yield text.encode("utf-8", "replace")
-                yield text.replace("/", "\\/").encode("utf-8", "replace")
+                yield text
+                yield text.replace("/", "\\/")
     for indent in (2, 4):
-        yield json.dumps(value, indent=indent, ensure_ascii=False).encode("utf-8", "replace")
+        yield json.dumps(value, indent=indent, ensure_ascii=False)
 
 
 def _with_host(path: bytes) -> Iterator[bytes]:
@@ -303,8 +311,8 @@ _SORTED_MISTAKES: Final[tuple[tuple[str, Callable[[SortedRule, dict[str, str]], 
     ("the values were URL-encoded before they were signed", _values(lambda value: quote(value, safe=""))),
     ("the values were URL-decoded once too often", _values(unquote_plus)),
     ("the values were put in quotes", _in_quotes),
-    ("a JSON value was serialised again", _json_values),
     ("another charset", _charsets),
+    ("a JSON value was serialised again", _json_values),  # last, for there may be many
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import json
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -180,3 +181,32 @@ def test_odd_bodies_are_explained_as_well(body: bytes, rsa_key: PrivateKey) -> N
         Verifier("rsa-sha256", rsa_key.public()), canonical.WECHAT_REQUEST, values, b"wrong"
     )
     assert "none of the usual mistakes" in str(found)
+
+
+def test_many_json_parameters_took_seconds_and_all_the_memory() -> None:
+    key = SymmetricKey("hmac", b"secret")
+    parameters = {f"a{number}": '{"b":"茶"}' for number in range(2_000)}
+    tracemalloc.start()
+    try:
+        found = mismatch.explain(Verifier("wechat-v2-md5", key), V2, parameters, b"x")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.mistake == ""
+    assert most < 2 * mismatch.MAX_TRIES * len(found.expected)
+
+
+def test_an_ordinary_mistake_beside_many_json_parameters_is_found() -> None:
+    key = SymmetricKey("hmac", b"secret")
+    parameters = {f"a{number}": '{"b":"茶"}' for number in range(300)}
+    wrong = Signer("wechat-v2-md5", key).sign(V2.string(parameters, "gbk"))
+    assert (
+        mismatch.explain(Verifier("wechat-v2-md5", key), V2, parameters, wrong).mistake == "another charset"
+    )
+
+
+@pytest.mark.parametrize("depth", [500, 990, 2_000, 5_000, 30_000])
+def test_json_too_deep_to_write_again_is_left_alone(depth: int) -> None:
+    key = SymmetricKey("hmac", b"secret")
+    text = "[" * depth + "]" * depth
+    assert mismatch.explain(Verifier("wechat-v2-md5", key), V2, {"a": text}, b"x").mistake == ""
