@@ -126,7 +126,8 @@ class Comb:
         over the windows u of (k + 2 ** bits - 1) / 2. An even k is taken as the negative of N - k.
         """
         self._uses += 1
-        if self._growth and self._uses > self._growth[0][0]:
+        growth = self._growth
+        if growth and self._uses > growth[0][0]:
             self._grow()
         table, p = self._table, P
         half = len(table[0][0])
@@ -163,13 +164,16 @@ class Comb:
 
     def prepare(self) -> None:
         """Build the largest table now."""
-        if self._growth:
-            self._uses = self._growth[-1][0] + 1
+        growth = self._growth
+        if growth:
+            self._uses = growth[-1][0] + 1
             self._grow()
 
     def _grow(self) -> None:
         growth = self._growth
         due = sum(self._uses > uses for uses, _ in growth)
+        if not due:  # another thread was faster
+            return
         self._table = _table(self.point, growth[due - 1][1])
         self._growth = growth[due:]  # last, so that another thread finds a table
 

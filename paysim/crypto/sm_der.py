@@ -47,6 +47,9 @@ MAX_SIZE: Final = 1 << 28
 
 SOURCE: Final = "ITU-T X.690"
 
+_MAX_OID_BYTES: Final = 64
+"""Assumed: five times the longest that is used here; the work grows with the square of it."""
+
 _TAG_NAMES: Final = {
     INTEGER: "INTEGER",
     BIT_STRING: "BIT STRING",
@@ -128,7 +131,7 @@ class Reader:
         first = self._at
         content = self.element(OBJECT_IDENTIFIER, name)
         arcs, value, fresh = [], 0, True
-        for byte in content:
+        for byte in content if len(content) <= _MAX_OID_BYTES else b"":
             if fresh and byte == 0x80:
                 raise self._bad("an OBJECT IDENTIFIER is not in its shortest form", name, first)
             value = value << 7 | byte & 0x7F
@@ -136,7 +139,7 @@ class Reader:
             if fresh:
                 arcs.append(value)
                 value = 0
-        if not arcs or not fresh or len(content) > 64:
+        if not arcs or not fresh:
             raise self._bad("an OBJECT IDENTIFIER is empty, cut or too long", name, first)
         top = min(arcs[0] // 40, 2)
         return ".".join(map(str, (top, arcs[0] - 40 * top, *arcs[1:])))

@@ -151,7 +151,10 @@ def decode_private(der: bytes) -> PrivateKey:
     if outer.next_tag == _PARAMETERS:  # attributes, which nobody reads
         outer.element(_PARAMETERS, "attributes")
     if outer.next_tag == _PUBLIC_IMPLICIT:
-        _compare(key, outer.element(_PUBLIC_IMPLICIT, "public")[1:])
+        point = outer.element(_PUBLIC_IMPLICIT, "public")
+        if point[:1] != b"\0":
+            raise DecodeError("a BIT STRING is not of whole bytes", path="key.public")
+        _compare(key, point[1:])
     outer.finish()
     return key
 

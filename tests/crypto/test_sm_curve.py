@@ -139,3 +139,14 @@ def test_threads_that_meet_at_a_growing_table_get_right_answers() -> None:
 )
 def test_what_is_not_on_the_curve(x: int, y: int) -> None:
     assert not on_curve(x, y)
+
+
+def test_a_thread_that_came_late_to_a_grown_table_found_no_row_to_grow_by() -> None:
+    comb = Comb(G, ((0, 4), (5, 6)))
+    comb.times(7)
+    small = comb._table
+    comb._grow()  # what a thread does that was stopped between its look and this call
+    assert comb._table is small
+    comb.prepare()
+    comb._grow()
+    assert comb.times(12345) == multiply(G, 12345)

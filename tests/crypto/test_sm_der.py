@@ -97,3 +97,13 @@ def test_one_signature_has_one_encoding(number: int, data: st.DataObject) -> Non
     except DecodeError:
         return
     assert sm.der_signature(raw) == bytes(der)
+
+
+def test_the_work_for_a_long_object_identifier_grew_with_its_square() -> None:
+    der = sm_der.element(sm_der.OBJECT_IDENTIFIER, b"\xff" * 4_000_000 + b"\x01")  # half an hour
+    with pytest.raises(DecodeError, match="too long"):
+        sm_der.Reader(der).object_identifier("oid")
+    with pytest.raises(DecodeError, match="too long"):
+        sm_der.Reader(sm_der.element(sm_der.OBJECT_IDENTIFIER, b"\x2a" * 65)).object_identifier("oid")
+    longest = sm_der.element(sm_der.OBJECT_IDENTIFIER, b"\x2a" * 64)
+    assert sm_der.Reader(longest).object_identifier("oid").startswith("1.2.42.42")

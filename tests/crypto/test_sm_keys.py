@@ -172,3 +172,10 @@ def test_a_large_number_gives_a_key_in_range() -> None:
     assert 1 <= sm_keys.private_from((1 << 512) - 1).d <= N - 2
     assert sm_keys.private_from(N - 3).d == N - 2
     assert sm_keys.private_from(N - 2).d == 1
+
+
+def test_a_public_half_that_is_not_of_whole_bytes_was_taken() -> None:
+    for head in (b"\x01", b"\xff"):
+        der = pkcs8(*NUMBER, version=1, behind=sm_der.element(0x81, head + KEY.public.point))
+        with pytest.raises(DecodeError, match="not of whole bytes"):
+            sm_keys.decode_private(der)
