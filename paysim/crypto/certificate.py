@@ -18,7 +18,7 @@ import calendar
 import datetime
 from collections.abc import Collection, Mapping
 from hashlib import sha1
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from paysim.core.errors import AuthenticityError
 
@@ -84,6 +84,9 @@ class CertificateError(AuthenticityError):
     def __init__(self, failure: str, source: str = "EMV 4.4 Book 2") -> None:
         super().__init__(FAILURES[failure], source=source)
         self.failure = failure
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.failure, self.source)
 
 
 class KeyCertificate(NamedTuple):

@@ -83,6 +83,9 @@ class ElementError(ProtocolError):
         self.expected = expected
         self.got = got
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.tag, self.expected, self.got)
+
 
 class Layout(NamedTuple):
     """Where the parts of 9F10 lie: derivation key index, cryptogram version, card verification results."""
@@ -287,6 +290,11 @@ class CardKey:
             return clear
         if not clear or clear[0] >= len(clear):
             raise ProtocolError("script data: the length byte is longer than the data; another key?")
+        filled = clear[: 1 + clear[0]]
+        if script.always_padded or len(filled) % 8:
+            filled = pad(filled, 2)
+        if filled != clear:
+            raise ProtocolError("script data: what follows them is no padding; another key?")
         return clear[1 : 1 + clear[0]]
 
     def _session(self, rule: SessionKey, elements: Elements) -> bytes:

@@ -18,6 +18,9 @@ class InputError(UsageError):
         self.expected = expected
         self.got = got
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.name, self.expected, self.got)
+
 
 def sized(name: str, value: Any, *lengths: int) -> bytes:
     """`value` again, which is bytes of one of `lengths` (any length where none is given); InputError if not.

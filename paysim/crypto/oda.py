@@ -158,6 +158,8 @@ def sign_combined(
 
     Source: EMV 4.4 Book 2 6.6.1, tables 18 and 19
     """
+    if not 0 <= information <= 255:
+        raise InputError("cryptogram information", "0 to 255", str(information))
     data = b"".join(
         (
             _numbered(number),

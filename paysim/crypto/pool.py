@@ -13,6 +13,7 @@ Threads help with RSA and ECDSA, whose work happens outside the interpreter's lo
 from __future__ import annotations
 
 import itertools
+import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -135,6 +136,8 @@ def _result(future: Any) -> Any:
         return future.result()
     except RuntimeError as error:  # BrokenExecutor is one
         raise UsageError(f"the executor lost a worker: {error}") from None
+    except (pickle.PicklingError, TypeError, AttributeError) as error:  # of an item, on its way to a process
+        raise UsageError(f"an item cannot travel to another process: {error}") from None
 
 
 def _sign(signer: Signer, messages: Sequence[bytes]) -> Signed:

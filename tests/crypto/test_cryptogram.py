@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from paysim.crypto import cryptogram, derive
 from paysim.crypto.cryptogram import METHODS, CardKey, ElementError
 from paysim.crypto.inputs import InputError
 from paysim.crypto.mac import mac_3
+from paysim.crypto.triple_des import encrypt_ecb
 
 QUIET = pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 """pyemv uses what `cryptography` has deprecated."""
@@ -347,3 +349,21 @@ def test_unionpay_scripts_are_undone_by_the_card() -> None:
         sealed = card.script_encipher(ELEMENTS, bytes(range(size)))
         assert card.script_decipher(ELEMENTS, sealed) == bytes(range(size))
     assert len(card.script_mac(ELEMENTS, bytes(5))) == 4
+
+
+@pytest.mark.parametrize("method", ["visa10", "visa22", "unionpay01"])
+def test_script_data_with_a_wrong_padding_were_taken(method: str) -> None:
+    card = CardKey(method, IMK)
+    key = card.script_key(ELEMENTS)
+    assert (
+        card.script_decipher(ELEMENTS, encrypt_ecb(key, bytes.fromhex("03AABBCC80000000"))).hex() == "aabbcc"
+    )
+    for clear in ("03AABBCC00000000", "03AABBCC80000001", "03AABBCCDDEEFF00", "03AABBCC80000000" + "00" * 8):
+        with pytest.raises(ProtocolError, match="no padding; another key"):
+            card.script_decipher(ELEMENTS, encrypt_ecb(key, bytes.fromhex(clear)))
+
+
+def test_an_element_error_crosses_to_another_process() -> None:
+    error = ElementError("95", "5 bytes", "nothing")
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), vars(again)) == (str(error), vars(error))

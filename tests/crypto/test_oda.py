@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import pickle
 from collections.abc import Callable
 from hashlib import sha1
 from typing import Any
@@ -204,6 +205,7 @@ BAD: list[tuple[Callable[[], object], str]] = [
     (lambda: oda.sign_dynamic(key(), b"1", CHALLENGE), "dynamic number"),
     (lambda: oda.sign_dynamic(key(), bytes(9), CHALLENGE), "dynamic number"),
     (lambda: oda.sign_dynamic(key(), NUMBER, "text"), "terminal data"),  # type: ignore[arg-type]
+    (lambda: oda.sign_combined(key(), NUMBER, 256, AC, b"", CHALLENGE), "cryptogram information"),
     (lambda: oda.sign_combined(key(), NUMBER, 0, bytes(7), b"", CHALLENGE), "cryptogram"),
     (lambda: oda.sign_combined(key(), NUMBER, 0, AC, b"", bytes(3)), "unpredictable number"),
     (lambda: oda.sign_combined(key(), NUMBER, 0, AC, b"", CHALLENGE, bytes(4)), "relay data"),
@@ -218,3 +220,9 @@ def test_an_input_of_the_wrong_shape_is_named(work: Callable[[], object], what: 
     with pytest.raises(InputError) as caught:
         work()
     assert caught.value.name == what
+
+
+def test_an_error_that_crosses_to_another_process_broke_the_pool_of_workers() -> None:
+    for error in (CertificateError("pan", "a source"), InputError("key", "16 bytes", "8 bytes")):
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))

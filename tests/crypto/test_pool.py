@@ -76,3 +76,13 @@ def test_executors_that_fail(rsa_key: PrivateKey) -> None:
         sign_many(executor, signer, [b"x"], chunk=0)
     with pytest.raises(UsageError, match="takes no more work"):
         sign_many(executor, signer, [b"x"])
+
+
+def test_an_item_that_cannot_travel_ended_in_an_error_of_pickles(rsa_key: PrivateKey) -> None:
+    items: list[Any] = [(b"good", memoryview(b"signature"))]
+    context = multiprocessing.get_context("spawn")
+    with (
+        ProcessPoolExecutor(1, mp_context=context) as executor,
+        pytest.raises(UsageError, match="an item cannot travel"),
+    ):
+        verify_many(executor, Verifier("rsa-sha256", rsa_key.public()), items)
