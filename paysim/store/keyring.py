@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import stat
 import time
 from collections.abc import Iterator
@@ -37,8 +38,9 @@ _OTHERS: Final = 0o077
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _KEY_FILE: Final = re.compile(r"([a-z0-9][a-z0-9-]{0,63})\.([1-9][0-9]{0,5})\.(pem|key)")
 _OTHER_FILE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_UNTIL: Final = re.compile(rb"-?[0-9]{1,18}\s*")
 _MAX_BYTES: Final = 1 << 20
-_MAX_RACES: Final = 8
+_DRAFT_BYTES: Final = 16
 _DRAFT_S: Final = 3600
 
 
@@ -86,7 +88,7 @@ class Keyring:
 
     def held(self, name: str, at_ms: int) -> list[Held]:
         """The keys under this name that are valid at a time, the one in use first."""
-        newest_first = sorted((one for one in self.all() if one.name == name), key=lambda one: -one.number)
+        newest_first = [self._read(*found) for found in reversed(self._listed()) if found[0] == name]
         return [one for one in newest_first if one.until_ms is None or at_ms < one.until_ms]
 
     def all(self) -> list[Held]:
@@ -110,6 +112,8 @@ class Keyring:
     def put(self, file: str, data: bytes) -> Path:
         """Write another file beside the keys, 0600, whole or not at all, over an older one; its path."""
         self._checked_file(file)
+        if len(data) > _MAX_BYTES:
+            raise UsageError(f"a file beside the keys has at most {_MAX_BYTES} bytes; this has {len(data)}")
         with _failures(self.folder), self._opened() as at:
             self._create(at, file, data, replace=True)
         return self.folder / file
@@ -163,10 +167,15 @@ class Keyring:
             else:
                 kind, _, digits = data.decode("ascii").strip().partition(" ")
                 key = keys.SymmetricKey(kind, bytes.fromhex(digits), name=name)
-            until_ms = None if until is None else int(until)
         except (PaysimError, ValueError):
             path = self.folder / file
             raise ConfigError(f"{path} cannot be read as a key; for a new one: rm '{path}'") from None
+        if until is not None and not _UNTIL.fullmatch(until):
+            path = self.folder / f"{name}.{number}.until"
+            raise ConfigError(
+                f"{path} holds no time in ms; to end the validity of that key: echo 0 > '{path}'"
+            )
+        until_ms = None if until is None else int(until)
         if newest is None and until_ms is not None:
             newest = all(number >= other for known, other, _ in self._listed() if known == name)
         return Held(name, number, key, None if newest else until_ms)
@@ -217,18 +226,9 @@ class Keyring:
 
     def _create(self, at: int, file: str, data: bytes, *, replace: bool = False) -> bool:
         """Write a file whole; an older one stays unless `replace`. Says whether it is ours that stands."""
-        for attempt in range(_MAX_RACES):
-            draft = f".{file}.{os.getpid()}-{attempt}.draft"
-            try:
-                handle = os.open(
-                    draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE, dir_fd=at
-                )
-                break
-            except FileExistsError:  # of a process that was killed and had our number
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(draft, dir_fd=at)
-        else:
-            raise StoreError(f"{self.folder / file} could not be written: its drafts are in the way")
+        # Drawn, not counted: threads share a process's number, and containers that share a folder may.
+        draft = f".{file}.{secrets.token_hex(_DRAFT_BYTES)}.draft"
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE, dir_fd=at)
         try:
             with os.fdopen(handle, "wb") as opened:
                 os.fchmod(handle, _FILE_MODE)
@@ -249,7 +249,7 @@ class Keyring:
             os.fsync(at)
 
     def _checked_file(self, file: str) -> None:
-        if not _OTHER_FILE.fullmatch(file) or _KEY_FILE.fullmatch(file):
+        if not _OTHER_FILE.fullmatch(file) or _KEY_FILE.fullmatch(file.lower()):  # macOS sees no case
             raise UsageError(f"a file beside the keys has a plain name, and not a key's; not {file!r}")
 
 
@@ -277,7 +277,7 @@ def _sweep(at: int) -> None:
     """Removes what killed processes left half written, an hour ago or more."""
     for file in os.listdir(at):
         if file.startswith(".") and file.endswith(".draft"):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError):
                 if os.stat(file, dir_fd=at, follow_symlinks=False).st_mtime < time.time() - _DRAFT_S:
                     os.unlink(file, dir_fd=at)
 

@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -243,3 +244,88 @@ def test_a_kill_leaves_no_half_key(wait_s: float, folder: Path) -> None:
     held = ring.all()
     assert all(one.key.kind == "p-256" for one in held)
     assert ring.key(f"key-{len(held)}", "p-256").kind == "p-256"
+
+
+# What went wrong once. ----------------------------------------------------------------------------------
+
+
+def test_threads_removed_one_anothers_drafts(folder: Path) -> None:
+    ring = Keyring(folder)
+    faults: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            for _ in range(40):
+                ring.put("sandbox.json", bytes([number]) * 4_000)
+                data = ring.get("sandbox.json")
+                assert data is not None
+                assert data == data[:1] * 4_000
+        except BaseException as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    assert sorted(path.name for path in folder.iterdir()) == [".gitignore", "sandbox.json"]
+
+
+def test_the_draft_of_a_process_with_our_number_elsewhere_was_removed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring = Keyring(folder)
+    link, others = os.link, []
+
+    def meet(draft: str, file: str, *, src_dir_fd: int, dst_dir_fd: int, follow_symlinks: bool) -> None:
+        """Another container, in which our process number is taken too, mints the same key meanwhile."""
+        monkeypatch.setattr(os, "link", link)
+        others.append(Keyring(folder).key("merchant", "p-256"))
+        os.link(draft, file, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(os, "link", meet)
+    assert [ring.key("merchant", "p-256")] == others
+
+
+def test_a_damaged_time_made_us_advise_to_remove_the_good_key(folder: Path) -> None:
+    ring = Keyring(folder)
+    first = ring.key("platform", "p-256")
+    ring.rotate("platform", at_ms=1_000, overlap_ms=500)
+    for text in (b"", b"soon", b"1.5", b"1_000", b"9" * 5_000):
+        ring.put("platform.1.until", text)
+        with pytest.raises(ConfigError, match=f"echo 0 > '{folder}/platform.1.until'"):
+            ring.all()
+    ring.put("platform.1.until", b"0\n")
+    assert [(one.key == first, one.until_ms) for one in ring.all()] == [(True, 0), (False, None)]
+
+
+def test_another_names_damaged_key_hid_the_good_ones(folder: Path) -> None:
+    ring = Keyring(folder)
+    key = ring.key("platform", "p-256")
+    ring.key("merchant", "p-256")
+    (folder / "merchant.1.pem").write_bytes(b"junk")
+    assert [one.key for one in ring.held("platform", 0)] == [key]
+    with pytest.raises(ConfigError, match=r"merchant.1.pem cannot be read"):
+        ring.held("merchant", 0)
+
+
+@pytest.mark.parametrize("file", ["Merchant.1.pem", "merchant.1.PEM", "API-V3.1.key"])
+def test_a_file_could_replace_a_key_where_disks_see_no_case(file: str, folder: Path) -> None:
+    with pytest.raises(UsageError, match="not a key's"):
+        Keyring(folder).put(file, b"")
+
+
+def test_a_file_was_written_that_could_not_be_read_again(folder: Path) -> None:
+    ring = Keyring(folder)
+    ring.put("big.json", bytes(1 << 20))
+    assert ring.get("big.json") == bytes(1 << 20)
+    with pytest.raises(UsageError, match="at most 1048576 bytes"):
+        ring.put("big.json", bytes((1 << 20) + 1))
+
+
+def test_a_folder_named_like_a_draft_does_not_stop_the_keyring(folder: Path) -> None:
+    Keyring(folder)
+    (folder / ".one.draft").mkdir()
+    os.utime(folder / ".one.draft", (time.time() - 4_000,) * 2)
+    assert Keyring(folder).key("one", "p-256").kind == "p-256"
