@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -19,14 +20,14 @@ _EXTRA: Final = "NODE_EXTRA_CA_CERTS"
 def environment(
     base: Mapping[str, str],
     proxy_url: str,
-    ca_file: str,
-    bundle_file: str,
+    ca_file: str | os.PathLike[str],
+    bundle_file: str | os.PathLike[str],
     hosts: Sequence[str] = WECHAT_HOSTS,
 ) -> dict[str, str]:
     """`base` with what leads `hosts` to the proxy at `proxy_url`, loopback excepted.
 
-    `ca_file` holds our CA alone, `bundle_file` the system's roots too; clients want absolute paths. What the
-    base excepts from proxies stays excepted, but for what would let a wallet's host by: `*`, `.qq.com`.
+    `ca_file` holds our CA alone, `bundle_file` the system's roots and `trusted_files(base)` too. What
+    the base excepts from proxies stays excepted, but for what would let a wallet's host by: `*`, `.qq.com`.
 
     >>> found = environment({"NO_PROXY": "intra,*"}, "http://127.0.0.1:8521", "/k/ca.pem", "/k/bundle.pem")
     >>> found["HTTPS_PROXY"], found["no_proxy"]
@@ -36,13 +37,14 @@ def environment(
     CLI documentation (NODE_EXTRA_CA_CERTS; NODE_USE_ENV_PROXY since 22.21 and 24.0)
     """
     excepted = ",".join(_excepted(base, hosts))
+    ca, bundle = os.path.abspath(ca_file), os.path.abspath(bundle_file)
     changed = {
         "HTTPS_PROXY": proxy_url,
         "https_proxy": proxy_url,
         "NO_PROXY": excepted,
         "no_proxy": excepted,
-        **dict.fromkeys(_BUNDLE, bundle_file),
-        _EXTRA: bundle_file if base.get(_EXTRA) else ca_file,  # what the base trusts besides is in the bundle
+        **dict.fromkeys(_BUNDLE, bundle),
+        _EXTRA: bundle if base.get(_EXTRA) else ca,  # what the base trusts besides is in the bundle
         "NODE_USE_ENV_PROXY": "1",
     }
     return {**base, **changed}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import urllib.request
+from pathlib import Path
 
 import httpx
 import pytest
@@ -32,6 +33,15 @@ def test_what_is_set() -> None:
         "NODE_EXTRA_CA_CERTS": "/keys/ca.pem",
         "NODE_USE_ENV_PROXY": "1",
     }
+
+
+def test_paths_do_not_depend_on_where_the_program_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = environment({}, PROXY, Path(".paysim/ca.pem"), ".paysim/bundle.pem")
+    assert found["NODE_EXTRA_CA_CERTS"] == str(tmp_path / ".paysim" / "ca.pem")
+    assert found["SSL_CERT_FILE"] == str(tmp_path / ".paysim" / "bundle.pem")
 
 
 def test_the_base_stays_as_it_is() -> None:

@@ -366,11 +366,13 @@ def test_more_connections_than_allowed(context: ssl.SSLContext, trusting: ssl.SS
     async def test(proxy: Proxy, port: int) -> None:
         async with led(port, trusting), led(port, trusting):
             assert b"503 Service Unavailable" in await answered(port, b"CONNECT a:443 HTTP/1.1\r\n\r\n")
+            async with dialled(port) as (_, _), dialled(port) as (_, _):
+                assert await answered(port, b"CONNECT a:443 HTTP/1.1\r\n\r\n") == b""
         await gone(proxy)
         async with led(port, trusting):
             pass
 
-    run(context, test, bounds=Bounds(connections=2))
+    run(context, test, bounds=Bounds(connections=2, linger_s=0.5))
 
 
 def test_a_hello_sent_before_our_200_is_not_lost(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:

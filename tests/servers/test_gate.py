@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paysim.operators.wechat.hosts import WECHAT_DOMAINS, WECHAT_HOSTS
-from paysim.servers.route import Asked, Refused, Rules, judge, parse
+from paysim.servers.gate import Asked, Refused, Rules, judge, parse
 
 ALLOW = ("*.example", "127.0.0.*", "::1", "*qq.com", "api.mch.weixin.qq.com", "[0-9a-z]*")
 RULES = Rules(WECHAT_HOSTS, WECHAT_DOMAINS, ALLOW)

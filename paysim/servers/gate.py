@@ -1,4 +1,4 @@
-"""Where a request to the proxy goes: the first lines of a connection read, and judged. Values alone.
+"""The proxy's gate: what a client asks of the proxy, and whether it may pass. Values alone.
 
 Source: RFC 9110 9.3.6 (CONNECT); RFC 9112 3 (the request line)
 """
