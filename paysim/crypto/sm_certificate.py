@@ -83,6 +83,12 @@ _KEY_USAGE: Final = "2.5.29.15"
 _BASIC_CONSTRAINTS: Final = "2.5.29.19"
 _AUTHORITY_KEY: Final = "2.5.29.35"
 
+_KNOWN: Final = frozenset({_SUBJECT_KEY, _KEY_USAGE, _BASIC_CONSTRAINTS, _AUTHORITY_KEY})
+"""What a reader here knows; another extension that is critical forbids the certificate."""
+
+_KEY_CERT_SIGN: Final = 0x04
+"""In the first byte of a KeyUsage: bit 5, counted from the left."""
+
 _SIGNS_CERTIFICATES: Final = bytes.fromhex("03020106")
 """KeyUsage: keyCertSign and cRLSign."""
 
@@ -200,7 +206,7 @@ def verify(
 
     Raises AuthenticityError naming what is wrong, UsageError for a `now` without a time zone.
 
-    Source: RFC 5280 6.1.3 (one step of the path; revocation and name constraints are not looked at)
+    Source: RFC 5280 6.1.3, 6.1.4 (one step of the path; revocation is not looked at)
     """
     if now.tzinfo is None:
         raise UsageError("the time at which a certificate is judged needs a time zone")
@@ -214,6 +220,12 @@ def verify(
         )
     if not issuer.authority:
         raise AuthenticityError(f"the certificate {issuer.serial_hex} is not an authority's")
+    if not _may_sign(issuer):
+        raise AuthenticityError(f"the key of the certificate {issuer.serial_hex} may not sign certificates")
+    for one in (certificate, issuer):
+        unknown = [each.oid for each in one.extensions if each.critical and each.oid not in _KNOWN]
+        if unknown:
+            raise AuthenticityError(f"the certificate {one.serial_hex} is bound by {unknown[0]}, unknown here")
     verify_signature(certificate, issuer.key, id=id)
 
 
@@ -413,6 +425,17 @@ def _read_boolean(reader: sm_der.Reader, name: str) -> bool:
     if content not in (b"\0", b"\xff"):
         raise DecodeError("a BOOLEAN is 00 or FF", path=name)
     return content == b"\xff"
+
+
+def _may_sign(issuer: Certificate) -> bool:
+    """Source: RFC 5280 4.2.1.3"""
+    for extension in issuer.extensions:
+        if extension.oid == _KEY_USAGE:
+            reader = sm_der.Reader(extension.value)
+            content = reader.element(sm_der.BIT_STRING, "key usage")
+            reader.finish()
+            return len(content) > 1 and bool(content[1] & _KEY_CERT_SIGN)
+    return True
 
 
 def _is_authority(extensions: tuple[Extension, ...]) -> bool:

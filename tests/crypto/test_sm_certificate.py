@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -242,3 +243,30 @@ def test_other_parts_keep_their_number() -> None:
         )
     )
     assert sm_certificate._read_name(reader, "name").text == "1.2.3=支"
+
+
+def _with(one: Certificate, oid: str, value: bytes, critical: bool) -> Certificate:
+    others = tuple(each for each in one.extensions if each.oid != oid)
+    extension = sm_certificate.Extension(oid, critical, value)
+    return dataclasses.replace(one, extensions=(*others, extension))
+
+
+@pytest.mark.parametrize("usage", ["03020780", "030204b0", "030100"])
+def test_an_issuer_whose_key_may_not_sign_certificates_was_believed(usage: str) -> None:
+    with pytest.raises(AuthenticityError, match="may not sign certificates"):
+        sm_certificate.verify(LEAF, _with(ROOT, "2.5.29.15", bytes.fromhex(usage), True), NOW)
+    with pytest.raises(DecodeError):
+        sm_certificate.verify(LEAF, _with(ROOT, "2.5.29.15", b"\x30\x00", True), NOW)
+
+
+@pytest.mark.parametrize("bound", [LEAF, ROOT])
+def test_a_critical_extension_that_nobody_read_was_passed_over(bound: Certificate) -> None:
+    names = "2.5.29.30"  # name constraints
+    for critical in (False, True):
+        changed = _with(bound, names, b"\x30\x00", critical)
+        leaf, root = (changed, ROOT) if bound is LEAF else (LEAF, changed)
+        if critical:
+            with pytest.raises(AuthenticityError, match=f"bound by {names}, unknown here"):
+                sm_certificate.verify(leaf, root, NOW)
+        else:
+            sm_certificate.verify(leaf, root, NOW)
