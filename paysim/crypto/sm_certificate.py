@@ -225,7 +225,9 @@ def verify(
     for one in (certificate, issuer):
         unknown = [each.oid for each in one.extensions if each.critical and each.oid not in _KNOWN]
         if unknown:
-            raise AuthenticityError(f"the certificate {one.serial_hex} is bound by {unknown[0]}, unknown here")
+            raise AuthenticityError(
+                f"the certificate {one.serial_hex} is bound by {unknown[0]}, unknown here"
+            )
     verify_signature(certificate, issuer.key, id=id)
 
 
