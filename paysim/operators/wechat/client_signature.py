@@ -50,6 +50,7 @@ def pay_sign(
 
     Source: WeChat Pay merchant/4012365339 (JSAPI, mini program), 4012365340 (app)
     """
+    names = _names(kind)
     rule, package = (WECHAT_APP, prepay_id) if kind == "app" else (WECHAT_JSAPI, _PACKAGE + prepay_id)
     sign = to_text(keys.signing().sign(rule.string(appid, str(timestamp), nonce, package)))
     values = {
@@ -64,7 +65,7 @@ def pay_sign(
         "paySign": sign,
         "sign": sign,
     }
-    return {name: values[name] for name in _PARAMETERS[kind]}
+    return {name: values[name] for name in names}
 
 
 def check_pay_sign(
@@ -77,7 +78,7 @@ def check_pay_sign(
     Assumed: certificates that are revoked or replaced do not count; expired ones do
     """
     given = {"appId": appid, **parameters} if appid else dict(parameters)
-    names = dict.fromkeys(("appId", *_PARAMETERS[kind]))
+    names = dict.fromkeys(("appId", *_names(kind)))
     lacking = [name for name in names if given.get(name) in (None, "")]
     if lacking:
         return f"the parameters lack {', '.join(lacking)}"
@@ -85,6 +86,12 @@ def check_pay_sign(
     if odd:
         return f"{odd} is text, not {type(given[odd]).__name__}"
     return _why_form(keys, kind, given) or _why_pay_sign(keys, kind, given)
+
+
+def _names(kind: str) -> tuple[str, ...]:
+    if kind not in _PARAMETERS:
+        raise UsageError(f"a client is one of {', '.join(_PARAMETERS)}, not {kind!r}")
+    return _PARAMETERS[kind]
 
 
 def _why_form(keys: MerchantKeys, kind: PayKind, given: Mapping[str, str]) -> str:

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from paysim.crypto import mismatch
@@ -28,6 +29,9 @@ _LONG_BYTES: Final = 65_536
 
 _SECONDS_BESIDE: Final = 10
 """How far a second timestamp may lie from the first. Assumed."""
+
+_SMALL_BYTES: Final = 4_096
+"""Up to here a thousand digests cost less than an answer's signature."""
 
 
 class Lines(NamedTuple):
@@ -133,9 +137,9 @@ Guess: TypeAlias = tuple[str, bytes]
 
 
 def _strings(lines: Lines) -> Iterator[Guess]:
-    long = len(lines.body) + len(lines.whole_body) > _LONG_BYTES
-    guesses = itertools.chain.from_iterable(make(lines) for make in (_SHORT if long else _GUESSES))
-    yield from guesses
+    is_long = len(lines.body) + len(lines.whole_body) > _LONG_BYTES
+    for make in _FOR_LONG if is_long else _GUESSES:
+        yield from make(lines)
 
 
 def _joined(*five: bytes) -> bytes:
@@ -150,23 +154,20 @@ def _other_methods(lines: Lines) -> Iterator[Guess]:
 def _other_paths(lines: Lines) -> Iterator[Guess]:
     path, host = lines.path, lines.host
     bare = path.partition(b"?")[0]
-    pages = {
-        "the host was signed with the path": (
-            b"http://" + host + path,
-            b"https://" + host + path,
-            host + path,
-        ),
-        "the slash in front of the path is missing": (path.lstrip(b"/"),),
-        "a second slash stands before the path": (b"/" + path,),
-        "a slash stands behind the path": (path + b"/", bare + b"/"),
-        "/v3 is missing from the path": (path.removeprefix(b"/v3"),),
-        "/v3 stands twice in the path": (b"/v3" + path,),
-        "the path is in lower case": (path.lower(),),
-        "the query's question mark was signed without a query": (path + b"?", bare + b"?"),
-        "the path is missing": (b"", b"/"),
+    hosts = [before + host + path for before in (b"", b"//", b"http://", b"https://")] if host else []
+    changes: dict[str, Sequence[bytes]] = {
+        "the host was signed with the path": hosts,
+        "the slash in front of the path is missing": [path.removeprefix(b"/")],
+        "a second slash stands before the path": [b"/" + path],
+        "a slash stands behind the path": [path + b"/", bare + b"/"],
+        "/v3 is missing from the path": [path.removeprefix(b"/v3")],
+        "/v3 stands twice in the path": [b"/v3" + path],
+        "the path is in lower case": [path.lower()],
+        "a question mark without a query stands behind the path": [path + b"?", bare + b"?"],
+        "the path is missing": [b"", b"/"],
     }
-    for text, changed in pages.items():
-        for one in changed:
+    for text, paths in changes.items():
+        for one in paths:
             yield text, _joined(lines.method, one, *lines.five[2:])
 
 
@@ -182,34 +183,62 @@ def _other_queries(lines: Lines) -> Iterator[Guess]:
 
 
 def _other_times(lines: Lines) -> Iterator[Guess]:
+    """The clock, read twice; or read in milliseconds and cut for the header alone."""
+    before, after = lines.five[:2], lines.five[3:]
     now = int(lines.timestamp)
     for second in range(now - _SECONDS_BESIDE, now + _SECONDS_BESIDE + 1):
-        yield (
-            f"another timestamp was signed ({second}) than is sent: take the clock once, and use it for both",
-            _joined(*lines.five[:2], str(second).encode(), *lines.five[3:]),
-        )
+        text = f"the timestamp {second} was signed, another is sent: take the clock once, and use it for both"
+        yield text, _joined(*before, str(second).encode(), *after)
+    if len(lines.body) <= _SMALL_BYTES:
+        for milli in range(now * 1000, now * 1000 + 1000):
+            text = f"the timestamp was signed in milliseconds ({milli})"
+            yield text, _joined(*before, str(milli).encode(), *after)
 
 
 def _other_bodies(lines: Lines) -> Iterator[Guess]:
     first = lines.five[:4]
     if lines.whole_body:
-        yield (
-            "the whole multipart body was signed, not its meta part alone",
-            _joined(*first, lines.whole_body),
-        )
-    empty = (b"{}", b"null", b"[]", b'""', b"None", b"undefined")
-    for body in empty if lines.body not in empty else (*empty, b""):
-        text = body.decode() or "nothing"
-        yield f"{text} was signed as the body, which is another", _joined(*first, body)
+        text = "the whole multipart body was signed, not its meta part alone"
+        yield text, _joined(*first, lines.whole_body)
+    for body in (b"", b"{}", b"null", b"[]", b'""', b"None", b"undefined"):
+        yield f"the body was signed as {body.decode() or 'empty'}, but another is sent", _joined(*first, body)
     try:
-        text = lines.body.decode()
+        sent = lines.body.decode()
     except UnicodeDecodeError:
         return
     for charset in ("gbk", "utf-16-le", "utf-8-sig", "latin-1"):
-        yield (
-            f"the body was signed in the charset {charset}",
-            _joined(*first, text.encode(charset, "replace")),
+        text = f"the body was signed in the charset {charset}"
+        yield text, _joined(*first, sent.encode(charset, "replace"))
+
+
+_GO: Final = str.maketrans({one: f"\\u{ord(one):04x}" for one in "<>&"})
+_GSON: Final = str.maketrans({one: f"\\u{ord(one):04x}" for one in "<>&='"})
+
+
+def _other_json(lines: Lines) -> Iterator[Guess]:
+    """What `mismatch` does not serialise again: Go's and Gson's escapes, members that are null."""
+    try:
+        value = json.loads(lines.body)
+        texts = (
+            ("by a serialiser that escapes <, > and & (Go's)", _compact(value).translate(_GO)),
+            ("by a serialiser that escapes =, ', <, > and & (Gson)", _compact(value).translate(_GSON)),
+            ("without the members that are null", _compact(_without_nulls(value))),
         )
+    except (ValueError, RecursionError):
+        return
+    for how, body in texts:
+        signed = _joined(*lines.five[:4], body.encode("utf-8", "replace"))
+        yield f"the body was serialised again, {how}", signed
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _without_nulls(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _without_nulls(one) for name, one in value.items() if one is not None}
+    return [_without_nulls(one) for one in value] if isinstance(value, list) else value
 
 
 def _query_as_body(lines: Lines) -> Iterator[Guess]:
@@ -248,12 +277,12 @@ def _as_an_answer(lines: Lines) -> Iterator[Guess]:
     )
 
 
-_SHORT: Final[tuple[Callable[[Lines], Iterator[Guess]], ...]] = (
+_FOR_LONG: Final[tuple[Callable[[Lines], Iterator[Guess]], ...]] = (
     *(_other_methods, _other_bodies, _missing_lines, _as_an_answer),
 )
-"""For a long body."""
+"""For a long body: what costs few digests of it."""
 
 _GUESSES: Final[tuple[Callable[[Lines], Iterator[Guess]], ...]] = (
     *(_other_methods, _other_paths, _other_queries, _query_as_body, _other_bodies),
-    *(_other_times, _missing_lines, _as_an_answer, _other_line_feeds, _other_orders),
+    *(_other_json, _other_times, _missing_lines, _as_an_answer, _other_line_feeds, _other_orders),
 )

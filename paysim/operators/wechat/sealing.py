@@ -63,9 +63,10 @@ def seal_resource(
 def open_resource(api_v3_key: str, resource: Mapping[str, Any]) -> bytes:
     """What lies in a `resource` or an `encrypt_certificate`; a missing `associated_data` counts as "".
 
-    Raises DecodeError for what is no such thing, AuthenticityError where key, nonce, associated data and
-    ciphertext do not belong together.
+    Raises UsageError where no APIv3 key is set, DecodeError for what is no such thing, AuthenticityError
+    where key, nonce, associated data and ciphertext do not belong together.
     """
+    box = _box(api_v3_key)
     algorithm = resource.get("algorithm")
     if algorithm != ALGORITHM:
         raise DecodeError(f"the algorithm is {ALGORITHM}, not {algorithm!r}", path="algorithm")
@@ -73,7 +74,10 @@ def open_resource(api_v3_key: str, resource: Mapping[str, Any]) -> bytes:
     associated = resource.get("associated_data") or ""
     if not (isinstance(ciphertext, str) and isinstance(nonce, str) and isinstance(associated, str)):
         raise DecodeError("ciphertext, nonce and associated_data are text", path="resource")
-    return _box(api_v3_key).open(from_text(ciphertext), nonce, associated)
+    try:
+        return box.open(from_text(ciphertext), nonce, associated)
+    except UsageError as error:  # a nonce of another length
+        raise DecodeError(str(error), path="resource") from None
 
 
 def certificates_body(platform: PlatformKeys, api_v3_key: str, at_ms: int, nonces: Iterable[str]) -> bytes:
@@ -149,14 +153,14 @@ def open_field(platform: PlatformKeys, serial: str, text: str, field: str = "") 
         )
     try:
         return opener.open(from_text(text)).decode()
-    except (DecodeError, AuthenticityError, UnicodeDecodeError) as error:
+    except (DecodeError, AuthenticityError, UnicodeDecodeError, UsageError) as error:
         refusal = param_error(field, text, "平台私钥解密失败", english="this field does not open")
         refusal.why = _why_closed(platform, serial, text, error)
         raise refusal from None
 
 
 def _why_closed(platform: PlatformKeys, serial: str, text: str, error: Exception) -> str:
-    if isinstance(error, DecodeError):
+    if isinstance(error, DecodeError | UsageError):
         return f"the field is not sealed, or not in base64: {error}"
     if isinstance(error, UnicodeDecodeError):
         return "the field opens, but what was sealed is not UTF-8"

@@ -156,7 +156,7 @@ _FORM_FAULTS: Final[tuple[tuple[str, str], ...]] = (
     ("，：", "Chinese punctuation stands in it"),
     ("'", "the values are in single quotes; double ones are wanted"),
     ("\r\n", "a line break stands in it: was the signature's base64 wrapped?"),
-    (" \t", "a space stands behind the authentication type; between the fields there is none"),
+    (" \t", "white space stands in it: one space follows the authentication type, and no other"),
 )
 """Characters that do not belong into the fields, and what their presence says."""
 
@@ -309,7 +309,7 @@ def _check_signature(
         signature = from_text(credential.signature)
     except DecodeError as error:
         why = f"the signature is not base64 in one line: {error}"
-        raise _refused("signature", why, _detail(request, lines, message)) from None
+        raise _refused("signature", why, _detail(lines, message)) from None
     if fits(certificate.verifier, message, signature):
         return credential
     decoded = lines._replace(path=unquote_to_bytes(lines.path))
@@ -323,7 +323,7 @@ def _check_signature(
         )
     except UsageError as error:  # a line feed in a method or a path that no HTTP server lets through
         why = str(error)
-    raise _refused("signature", why, _detail(request, lines, message))
+    raise _refused("signature", why, _detail(lines, message))
 
 
 def _lines(request: Request, credential: Credential) -> Lines:
@@ -351,7 +351,7 @@ _SHOWN_BODY_BYTES: Final = 8
 """How much of the body the detail block shows. Source: four users' logs (facts 1.2)"""
 
 
-def _detail(request: Request, lines: Lines, message: bytes) -> dict[str, Any]:
+def _detail(lines: Lines, message: bytes) -> dict[str, Any]:
     """What the real service says of a wrong signature: the head of the string that it made itself.
 
     Source: WeChat Pay merchant/4012072670 (`issue` in the block); users' logs of 2024 and 2025 (`issue` in a
@@ -365,7 +365,7 @@ def _detail(request: Request, lines: Lines, message: bytes) -> dict[str, Any]:
         **issue,
         "detail": issue,
         "sign_information": {
-            "method": request.method,
+            "method": lines.method.decode(),
             "url": lines.path.decode("utf-8", "replace"),
             "truncated_sign_message": b"\n".join([*head.five, b""]).decode("utf-8", "replace"),
             "sign_message_length": len(message),
