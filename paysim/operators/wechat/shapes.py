@@ -8,22 +8,17 @@ Source: TheNorthMemory/wechatpay-openapi (MIT); WeChat Pay merchant documentatio
 from __future__ import annotations
 
 import json
-import math
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 from paysim.operators.wechat.errors import WeChatError
+from paysim.operators.wechat.schema import Flaw, Schema, Strictness, flaws, text_flaws
 
-__all__ = ["LIMITS", "Schema", "Shape", "fault", "find", "methods", "templates", "violations"]
-
-Schema = Mapping[str, Any]
-"""A JSON schema in the few words that shapes.json uses."""
+__all__ = ["LIMITS", "NAMES", "Shape", "fault", "find", "methods", "templates", "violations"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,30 +39,32 @@ class Shape:
 
 # --- limits that the shapes leave open --------------------------------------------------------------------
 
-_NUMBER: Final = {"minLength": 6, "maxLength": 32, "pattern": r"[0-9a-zA-Z_\-|*]+"}
-_ID: Final = {"minLength": 1, "maxLength": 32}
+_NUMBER: Final = {"minBytes": 6, "maxBytes": 32, "pattern": r"[0-9a-zA-Z_\-\|\*]+"}
+_ID: Final = {"minBytes": 1, "maxBytes": 32}
+_REFUND_NUMBER: Final = {"minBytes": 1, "maxBytes": 64, "pattern": r"[0-9a-zA-Z_\-\|\*@]+"}
+_URL: Final = {
+    "minBytes": 1,
+    "maxBytes": 255,
+    "pattern": r"https?://([^\s/?#\[\]\@]+\@)?([^\s/?#\@:]+)(?::\d{2,5})?([^\s?#\[\]]*)",
+}
 _FEN: Final = {"minimum": 1}
 _CNY: Final = {"enum": ["CNY"]}
-_URL: Final = {
-    "minLength": 1,
-    "maxLength": 255,
-    "pattern": r"https?://([^\s/?#\[\]@]+@)?([^\s/?#@:]+)(?::[0-9]{2,5})?([^\s?#\[\]]*)",
-}
 _ORDER: Final[dict[str, Schema]] = {
     "/appid": _ID,
     "/mchid": _ID,
-    "/description": {"minLength": 1, "maxLength": 127},
+    "/description": {"minBytes": 1, "maxBytes": 127},
     "/out_trade_no": _NUMBER,
     "/notify_url": _URL,
     "/amount/total": _FEN,
     "/amount/currency": _CNY,
-    "/time_expire": {"maxLength": 64},
-    "/attach": {"maxLength": 128},
-    "/goods_tag": {"maxLength": 32},
-    "/payer/openid": {"minLength": 1, "maxLength": 128},
+    "/time_expire": {"maxBytes": 64},
+    "/attach": {"maxBytes": 128},
+    "/goods_tag": {"maxBytes": 32},
     "/scene_info": {"required": ["payer_client_ip"]},
-    "/scene_info/payer_client_ip": {"minLength": 1, "maxLength": 45},
+    "/scene_info/payer_client_ip": {"minBytes": 1, "maxBytes": 45},
+    "/scene_info/store_info": {"required": ["id"]},
 }
+_JSAPI: Final[dict[str, Schema]] = {"/payer/openid": {"minBytes": 1, "maxBytes": 128}}
 _H5: Final[dict[str, Schema]] = {
     "/scene_info": {"required": ["payer_client_ip", "h5_info"]},
     "/scene_info/h5_info": {"required": ["type"]},
@@ -76,8 +73,8 @@ _H5: Final[dict[str, Schema]] = {
 _REFUND: Final[dict[str, Schema]] = {
     "/transaction_id": _ID,
     "/out_trade_no": _NUMBER,
-    "/out_refund_no": {"minLength": 1, "maxLength": 64, "pattern": r"[0-9a-zA-Z_\-|*@]+"},
-    "/reason": {"maxLength": 80},
+    "/out_refund_no": _REFUND_NUMBER,
+    "/reason": {"maxBytes": 80},
     "/notify_url": _URL,
     "/amount/refund": _FEN,
     "/amount/total": _FEN,
@@ -86,9 +83,10 @@ _REFUND: Final[dict[str, Schema]] = {
 }
 _PAY: Final = "/v3/pay/transactions/"
 _REFUNDS: Final = "/v3/refund/domestic/refunds"
+_DAY: Final[dict[str, Schema]] = {"?bill_date": {"format": "date"}, "?tar_type": {"enum": ["GZIP"]}}
 
 LIMITS: Final[dict[tuple[str, str], dict[str, Schema]]] = {
-    ("POST", _PAY + "jsapi"): _ORDER,
+    ("POST", _PAY + "jsapi"): _ORDER | _JSAPI,
     ("POST", _PAY + "app"): _ORDER,
     ("POST", _PAY + "native"): _ORDER,
     ("POST", _PAY + "h5"): _ORDER | _H5,
@@ -96,22 +94,15 @@ LIMITS: Final[dict[tuple[str, str], dict[str, Schema]]] = {
     ("GET", _PAY + "out-trade-no/{out_trade_no}"): {"{out_trade_no}": _NUMBER, "?mchid": _ID},
     ("POST", _PAY + "out-trade-no/{out_trade_no}/close"): {"{out_trade_no}": _NUMBER, "/mchid": _ID},
     ("POST", _REFUNDS): _REFUND,
-    ("GET", _REFUNDS + "/{out_refund_no}"): {"{out_refund_no}": _REFUND["/out_refund_no"]},
-    ("GET", "/v3/bill/tradebill"): {
-        "?bill_date": {"format": "date"},
-        "?bill_type": {"enum": ["ALL", "SUCCESS", "REFUND"]},
-        "?tar_type": {"enum": ["GZIP"]},
-    },
-    ("GET", "/v3/bill/fundflowbill"): {
-        "?bill_date": {"format": "date"},
-        "?account_type": {"enum": ["BASIC", "OPERATION", "FEES"]},
-        "?tar_type": {"enum": ["GZIP"]},
-    },
+    ("GET", _REFUNDS + "/{out_refund_no}"): {"{out_refund_no}": _REFUND_NUMBER},
+    ("GET", "/v3/bill/tradebill"): _DAY | {"?bill_type": {"enum": ["ALL", "SUCCESS", "REFUND"]}},
+    ("GET", "/v3/bill/fundflowbill"): _DAY | {"?account_type": {"enum": ["BASIC", "OPERATION", "FEES"]}},
 }
-"""(method, template) -> where -> what is added to the shape there.
+"""(method, template) -> where -> what is added to the shape there; it replaces what the shape says itself.
 
 Where: a JSON pointer into the request ("*" for each item), "?name" in the query, "{name}" in the path.
-Source: WeChat Pay merchant documentation of these calls; the expressions from messages of the real service
+Source: WeChat Pay merchant documentation of these calls; the expressions, and that these lengths are bytes,
+from messages of the real service that users have published
 Assumed: out_refund_no <= 64, reason <= 80, CNY alone, and the spelling of the H5 types.
 """
 
@@ -163,7 +154,7 @@ def _place(where: str, request: Any, query: dict[str, Any], in_path: dict[str, A
         return in_path[where[1:-1]]  # type: ignore[no-any-return]
     place = request
     for step in where.split("/")[1:]:
-        place = place["items"] if step == "*" else place.get("properties", {}).get(step, {})
+        place = place["items"] if step == "*" else place["properties"][step]
     return place  # type: ignore[no-any-return]
 
 
@@ -225,23 +216,7 @@ def _walk(node: _Node, parts: list[str], at: int, values: list[str]) -> Iterator
         yield from _walk(node.open, parts, at + 1, [*values, unquote(part)])
 
 
-# --- judging a value --------------------------------------------------------------------------------------
-
-
-class _Flaw(NamedTuple):
-    """What is wrong with one value: where, the value to show, and why in Chinese and English."""
-
-    pointer: str
-    value: Any
-    issue: str
-    english: str
-
-
-class _Rules(NamedTuple):
-    """How strictly to judge: whether required fields must be there and unknown ones must not."""
-
-    required: bool
-    closed: bool
+# --- judging a request ------------------------------------------------------------------------------------
 
 
 def fault(
@@ -258,13 +233,12 @@ def fault(
     `closed` refuses fields that the shape does not know.
     Assumed: path before query before body, fields in the documented order.
     """
-    rules = _Rules(True, closed)
+    strict = Strictness(True, closed)
     for location, schemas, values in (("url", shape.path_parameters, path), ("query", shape.query, query)):
-        for flaw in _text_flaws(schemas, values, rules):
+        for flaw in text_flaws(schemas, values, strict):
             return _error(flaw, location)
     if shape.request is not None:
-        given = {} if body is None else body
-        for flaw in _flaws(shape.request, given, "", rules):
+        for flaw in flaws(shape.request, {} if body is None else body, "", strict):
             return _error(flaw, "body")
     return None
 
@@ -274,243 +248,30 @@ def violations(schema: Schema, value: object, *, closed: bool = True) -> list[st
 
     Required lists are not looked at: those of the answers' shapes are not to be trusted.
     """
-    return [
-        f"{flaw.pointer or '/'}: {flaw.english}" for flaw in _flaws(schema, value, "", _Rules(False, closed))
-    ]
+    found = flaws(schema, value, "", Strictness(False, closed))
+    return [f"{flaw.pointer or '/'}: {flaw.english}" for flaw in found]
 
 
-def _error(flaw: _Flaw, location: str) -> WeChatError:
-    name = flaw.pointer.rpartition("/")[2] or location
-    source = f"/{location}{flaw.pointer if location == 'body' else '/' + flaw.pointer}"
-    detail = {"field": flaw.pointer, "value": flaw.value, "issue": flaw.issue, "location": location}
-    text = f"输入源“{source}”映射到值字段“{name}”{flaw.issue}"
+def _error(flaw: Flaw, location: str) -> WeChatError:
+    """Source: published messages of the real service, which calls the path uri_template in the text."""
+    pointer = flaw.pointer if location == "body" else f"/{flaw.pointer}"
+    source = f"/{'uri_template' if location == 'url' else location}{pointer}"
+    name = flaw.pointer.rpartition("/")[2]
+    value = [source] if flaw.rule == "unknown" else flaw.value
+    detail = {"field": flaw.pointer, "value": value, "issue": flaw.issue, "location": location}
+    text = flaw.sentence(source, NAMES.get(name, name))
     return WeChatError("PARAM_ERROR", text, f"{source}: {flaw.english}", detail=detail)
 
 
-def _text_flaws(schemas: Mapping[str, Schema], values: Mapping[str, str], rules: _Rules) -> Iterator[_Flaw]:
-    for name, schema in schemas.items():
-        text = values.get(name)
-        if text is not None:
-            yield from _value_flaws(schema, _read(schema["type"], text), name)
-        elif schema.get("required"):
-            yield _missing(name)
-    if rules.closed:
-        yield from (_unknown(str(name), values[name]) for name in values if name not in schemas)
-
-
-def _read(kind: str, text: str) -> object:
-    """What a text of a query means; the text itself where it means nothing of this kind."""
-    if kind == "integer" and re.fullmatch("-?[0-9]{1,20}", text):
-        return int(text)
-    if kind == "number" and re.fullmatch(r"-?[0-9]{1,20}(\.[0-9]{1,20})?", text):
-        return float(text)
-    if kind == "boolean" and text in ("true", "false"):
-        return text == "true"
-    return text.split(",") if kind == "array" else text
-
-
-def _flaws(schema: Schema, value: object, pointer: str, rules: _Rules) -> Iterator[_Flaw]:
-    kind = schema.get("type")
-    if kind == "object" and isinstance(value, Mapping):
-        yield from _object_flaws(schema, value, pointer, rules)
-    elif kind == "array" and isinstance(value, list):
-        yield from _array_flaws(schema, value, pointer, rules)
-    elif kind is not None:
-        yield from _value_flaws(schema, value, pointer)
-
-
-def _object_flaws(schema: Schema, value: Mapping[Any, Any], pointer: str, rules: _Rules) -> Iterator[_Flaw]:
-    properties = schema.get("properties")
-    if properties is None:
-        return
-    required = schema.get("required", ()) if rules.required else ()
-    for name, inner in properties.items():
-        if name in value:
-            yield from _flaws(inner, value[name], f"{pointer}/{name}", rules)
-        elif name in required:
-            yield _missing(f"{pointer}/{name}")
-    if rules.closed:
-        for name in value:
-            if name not in properties:
-                yield _unknown(f"{pointer}/{_escaped(name)}", value[name])
-
-
-def _array_flaws(schema: Schema, value: list[Any], pointer: str, rules: _Rules) -> Iterator[_Flaw]:
-    most = schema.get("maxItems")
-    if most is not None and len(value) > most:
-        yield _Flaw(
-            pointer,
-            len(value),
-            f"数组规则校验失败，元素个数 {len(value)}，大于最大值 {most}",
-            f"more than {most} items",
-        )
-    inner = schema.get("items")
-    if inner is not None:
-        for index, item in enumerate(value):
-            yield from _flaws(inner, item, f"{pointer}/{index}", rules)
-
-
-def _value_flaws(schema: Schema, value: object, pointer: str) -> Iterator[_Flaw]:
-    kind = schema["type"]
-    if not _KINDS[kind](value):
-        yield _Flaw(
-            pointer, _shown(value), f"类型校验失败，此字段需要一个合法的 {kind}", f"not {_ARTICLES[kind]}"
-        )
-    elif isinstance(value, str):
-        yield from _string_flaws(schema, value, pointer)
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        yield from _number_flaws(schema, value, pointer)
-
-
-def _string_flaws(schema: Schema, value: str, pointer: str) -> Iterator[_Flaw]:
-    least = schema.get("minLength", 0)
-    if least and len(value) < least:
-        yield _Flaw(
-            pointer,
-            len(value),
-            f"字符串规则校验失败，字符数 {len(value)}，小于最小值 {least}",
-            f"shorter than {least} characters",
-        )
-        return
-    most = schema.get("maxLength")
-    if most is not None and len(value) > most:
-        yield _Flaw(
-            pointer,
-            len(value),
-            f"字符串规则校验失败，字符数 {len(value)}，大于最大值 {most}",
-            f"longer than {most} characters",
-        )
-        return
-    known = schema.get("enum")
-    if known is not None and value not in known:
-        yield _Flaw(
-            pointer, _shown(value), "枚举值校验失败，取值不在允许的范围内", f"not one of {', '.join(known)}"
-        )
-        return
-    if not _encodable(value):
-        yield _Flaw(
-            pointer,
-            _shown(value),
-            "字符串规则校验失败，不是合法的 UTF-8 字符串",
-            "not text that UTF-8 can carry",
-        )
-        return
-    pattern = schema.get("pattern")
-    if pattern is not None and not _compiled(pattern).fullmatch(value):
-        yield _Flaw(
-            pointer,
-            _shown(value),
-            f"字符串规则校验失败，字符串必须匹配正则表达式“^{pattern}$”",
-            f"does not match ^{pattern}$",
-        )
-        return
-    form = schema.get("format")
-    if form is not None and form in _FORMATS and not _FORMATS[form](value):
-        yield _Flaw(
-            pointer, _shown(value), f"字符串规则校验失败，不符合 {form} 格式", f"not in the form {form}"
-        )
-
-
-def _number_flaws(schema: Schema, value: int | float, pointer: str) -> Iterator[_Flaw]:
-    known = schema.get("enum")
-    if known is not None and value not in known:
-        yield _Flaw(pointer, _shown(value), "枚举值校验失败，取值不在允许的范围内", f"not one of {known}")
-        return
-    low, high = _RANGES.get(schema.get("format", ""), _RANGES["int64"])
-    low, high = schema.get("minimum", low), schema.get("maximum", high)
-    if value < low:
-        yield _Flaw(pointer, _shown(value), f"数字规则校验失败，值低于最小值 {low}", f"less than {low}")
-    elif value > high:
-        yield _Flaw(pointer, _shown(value), f"数字规则校验失败，值高于最大值 {high}", f"more than {high}")
-    elif schema.get("format") in _WHOLE and value != int(value):
-        yield _Flaw(pointer, _shown(value), "数字规则校验失败，不是整数", "not a whole number")
-
-
-def _missing(pointer: str) -> _Flaw:
-    return _Flaw(pointer, "", "必填性规则校验失败，此字段为必填项", "required, but not there")
-
-
-def _unknown(pointer: str, value: object) -> _Flaw:
-    return _Flaw(pointer, _shown(value), "请求中含有未在API文档中定义的参数", "not a field of this call")
-
-
 # fmt: off
-_KINDS: Final[dict[str, Callable[[object], bool]]] = {
-    "string": lambda value: isinstance(value, str),
-    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
-    "number": lambda value: type(value) is int or (type(value) is float and math.isfinite(value)),
-    "boolean": lambda value: isinstance(value, bool),
-    "array": lambda value: isinstance(value, list),
-    "object": lambda value: isinstance(value, Mapping),
+NAMES: Final[dict[str, str]] = {
+    "appid": "公众号ID", "mchid": "直连商户号", "description": "商品描述", "out_trade_no": "商户订单号",
+    "time_expire": "交易结束时间", "attach": "附加数据", "notify_url": "通知地址",
+    "goods_tag": "订单优惠标记",
+    "amount": "订单金额", "total": "总金额", "currency": "货币类型", "payer": "支付者", "openid": "用户标识",
+    "scene_info": "场景信息", "payer_client_ip": "用户终端IP", "transaction_id": "微信支付订单号",
+    "out_refund_no": "商户退款单号", "reason": "退款原因", "refund": "退款金额", "bill_date": "账单日期",
+    "bill_type": "账单类型", "account_type": "资金账户类型", "tar_type": "压缩类型",
 }
-_ARTICLES: Final = {
-    "string": "a string", "integer": "an integer", "number": "a number", "boolean": "true or false",
-    "array": "an array", "object": "an object",
-}
-_RANGES: Final[dict[str, tuple[int, int]]] = {
-    "int32": (-(2**31), 2**31 - 1),
-    "int64": (-(2**63), 2**63 - 1),
-    "uint64": (0, 2**64 - 1),
-}
-_WHOLE: Final = frozenset({"integer", "int32", "uint64"})
+"""Field -> what the documentation calls it in Chinese; a field that is not here goes by its own name."""
 # fmt: on
-
-
-def _matcher(expression: str) -> Callable[[str], bool]:
-    compiled = re.compile(expression)
-    return lambda value: compiled.fullmatch(value) is not None
-
-
-_RFC3339: Final = _matcher(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})"
-)
-_DATE: Final = _matcher("[0-9]{4}-[0-9]{2}-[0-9]{2}")
-
-
-def _is_time(value: str) -> bool:
-    try:
-        datetime.fromisoformat(value)
-    except ValueError:
-        return False
-    return True
-
-
-_FORMATS: Final[dict[str, Callable[[str], bool]]] = {
-    "rfc3339": lambda value: _RFC3339(value) and _is_time(value),
-    "date": lambda value: _DATE(value) and _is_time(value),
-    "base64": lambda value: len(value) % 4 == 0 and _matcher("[A-Za-z0-9+/]*={0,2}")(value),
-    "numeric": _matcher("[0-9]+"),
-    "url": _matcher(r"https?://[^\s]+"),
-    "yyyyMMddHHmmss": _matcher("[0-9]{14}"),
-}
-"""Format -> whether a text has it; formats that are not here are not looked at."""
-
-
-@cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(f"(?:{pattern})")
-
-
-def _encodable(value: str) -> bool:
-    if value.isascii():
-        return True
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _escaped(name: object) -> str:
-    return str(_shown(str(name))).replace("~", "~0").replace("/", "~1")
-
-
-def _shown(value: object) -> Any:
-    """A value as an error may show it: short, and always fit for JSON in UTF-8; containers are left out."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, (int, float)):
-        return value if abs(value) < 2**63 else ""
-    if isinstance(value, str):
-        return value[:64].encode("utf-8", "replace").decode()
-    return ""
