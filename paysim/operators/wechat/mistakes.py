@@ -90,7 +90,11 @@ def _by_digest(usual: Mismatch, lines: Lines, digest: bytes, whose: str, name: s
             text = f"{mistake}; and {whose}" if whose else mistake
             return _mistaken(usual, text, message)
     who = whose or f"the right key ({name}) signed"
-    return _mistaken(usual, f"{who}, but another string: its SHA-256 is {digest.hex()}")
+    return _mistaken(
+        usual,
+        f"{who}, but another string: its SHA-256 is {digest.hex()}; compare what"
+        " your client signs, byte by byte",
+    )
 
 
 def _mistaken(usual: Mismatch, mistake: str, signed: bytes | None = None) -> Mismatch:
@@ -223,6 +227,8 @@ def _other_json(lines: Lines) -> Iterator[Guess]:
             ("by a serialiser that escapes <, > and & (Go's)", _compact(value).translate(_GO)),
             ("by a serialiser that escapes =, ', <, > and & (Gson)", _compact(value).translate(_GSON)),
             ("without the members that are null", _compact(_without_nulls(value))),
+            ("with other spaces", json.dumps(value, separators=(",", ": "), ensure_ascii=False)),
+            ("with other spaces", json.dumps(value, separators=(", ", ":"), ensure_ascii=False)),
         )
     except (ValueError, RecursionError):
         return

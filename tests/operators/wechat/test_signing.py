@@ -363,6 +363,11 @@ MISTAKES: list[tuple[str, bytes, str]] = [
         string(body=_json(separators=(",", ":"), ensure_ascii=False).replace(b'"attach":null,', b"")),
         "without the members that are null",
     ),
+    (
+        "spaces after commas",
+        string(body=_json(separators=(", ", ":"), ensure_ascii=False)),
+        "with other spaces",
+    ),
     ("body left out", string(body=b""), "the body was left out"),
     ("empty object", string(body=b"{}"), "the body was signed as {}"),
     ("GBK", string(body=BODY.decode().encode("gbk")), "in the charset gbk"),
