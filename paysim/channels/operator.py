@@ -330,7 +330,7 @@ def _let_go(book: Transaction, _world: World, at_ms: int) -> list[Event]:
 
 
 def _settle(book: Transaction, world: World, at_ms: int) -> list[Event]:
-    net = book.paid_minor
+    net = book.paid_minor - book.refunding_minor  # what is on its way back has left the takings
     fee = (2 * net * world.shop_facts(book.shop).fee_ppm + _MILLION) // (2 * _MILLION)
     return [Event("settled", at_ms, "", net, None, accounts.settle(book.shop, book.currency, net, fee))]
 

@@ -9,6 +9,7 @@ from paysim.core.errors import UsageError
 
 from .channel import Channel, Claim
 from .qr import MerchantCode, PayerCode, StaticCode
+from .wechat import InAppWeChat, NativeWeChat
 
 __all__ = ["GROUP", "Registry"]
 
@@ -20,7 +21,13 @@ class Registry:
     """Channels by name. Entry points are looked at when a name or a text is not known, and once only."""
 
     def __init__(self) -> None:
-        ours: tuple[Channel, ...] = (MerchantCode(), StaticCode(), PayerCode())
+        ours: tuple[Channel, ...] = (
+            MerchantCode(),
+            StaticCode(),
+            PayerCode(),
+            NativeWeChat(),
+            InAppWeChat(),
+        )
         self._channels: dict[str, Channel] = {channel.name: channel for channel in ours}
         self._looked = False
 

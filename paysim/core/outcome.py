@@ -42,8 +42,11 @@ class Reason(StrEnum):
     SETTLED = "settled"
     SYSTEM_ERROR = "system_error"
     TOO_LATE = "too_late"
+    WRONG_CHANNEL = "wrong_channel"
+    WRONG_PAYER = "wrong_payer"
     WRONG_PIN = "wrong_pin"
     WRONG_SHOP = "wrong_shop"
+    WRONG_SIGNATURE = "wrong_signature"
     WRONG_STATE = "wrong_state"
 
 

@@ -27,6 +27,8 @@ __all__ = [
     "overdraws",
     "payer",
     "refund",
+    "refund_arrived",
+    "refund_begun",
     "release",
     "settle",
     "tally_name",
@@ -120,14 +122,24 @@ def capture(stem: str, shop: str, currency: str, minor: int, *, held: bool) -> t
 
 def refund(stem: str, shop: str, currency: str, minor: int, *, settled: bool) -> tuple[Transfer, ...]:
     """The shop's takings go back; to a bank account they go by way of the suspense account."""
-    takings = f"merchant/{shop}/{'available' if settled else 'pending'}"
-    home = f"{stem}/available"
     if stem.startswith("payer/"):
-        return (Transfer(takings, home, currency, minor),)
-    return (
-        Transfer(takings, REFUND_SUSPENSE, currency, minor),
-        Transfer(REFUND_SUSPENSE, home, currency, minor),
-    )
+        return (Transfer(_takings(shop, settled), f"{stem}/available", currency, minor),)
+    begun = refund_begun(shop, currency, minor, settled=settled)
+    return begun + refund_arrived(stem, currency, minor)
+
+
+def refund_begun(shop: str, currency: str, minor: int, *, settled: bool) -> tuple[Transfer, ...]:
+    """A refund that takes its time leaves the shop's takings."""
+    return (Transfer(_takings(shop, settled), REFUND_SUSPENSE, currency, minor),)
+
+
+def refund_arrived(stem: str, currency: str, minor: int) -> tuple[Transfer, ...]:
+    """It has come to the payer."""
+    return (Transfer(REFUND_SUSPENSE, f"{stem}/available", currency, minor),)
+
+
+def _takings(shop: str, settled: bool) -> str:
+    return f"merchant/{shop}/{'available' if settled else 'pending'}"
 
 
 def undo(stem: str, shop: str, currency: str, captured: int, held: int) -> tuple[Transfer, ...]:

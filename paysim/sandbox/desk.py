@@ -44,6 +44,9 @@ class Desk(Protocol):
     def owe(self, draft: Draft, history: History, at_ms: int) -> None:
         """Put on its way what a merchant outside the sandbox is to be told of the draft's facts."""
 
+    def forget(self) -> None:
+        """Drop what was loaded from the journal; it may have changed."""
+
 
 class HouseDesk:
     """The desk of the sandbox's own wallet."""
@@ -88,6 +91,9 @@ class HouseDesk:
 
     def owe(self, draft: Draft, history: History, at_ms: int) -> None:
         """Nothing: every shop of this wallet is in the sandbox."""
+
+    def forget(self) -> None:
+        """Nothing is kept."""
 
     def charge(
         self, draft: Draft, history: History, operation: str, channel: str, code: str, at_ms: int

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -24,12 +24,14 @@ from paysim.core.seed import Seed
 from paysim.faults import Fault, FaultPlan
 from paysim.issuer import accounts as issuer_accounts
 from paysim.ledger.invariants import check_sums
+from paysim.store import Keyring, MemoryKeys
 
 from .desk import Desk, HouseDesk
 
-__all__ = ["Draft", "Engine"]
+__all__ = ["Draft", "Engine", "Keys"]
 
 T = TypeVar("T")
+Keys: TypeAlias = Keyring | MemoryKeys
 
 _KEPT: Final = 1_024
 """How many orders, persons and shops of each stay in memory."""
@@ -56,14 +58,15 @@ class Draft:
         self._touched: list[tuple[History, int | None, int, int]] = []
         self._last: History | None = None
 
-    def at_operator(self, history: History, event: Event) -> None:
-        """Add a fact to the operator's book; its effect on money is keyed by its operation."""
+    def at_operator(self, history: History, event: Event, key: str = "") -> None:
+        """Add a fact to the operator's book; `key`, unless given, is its operation's where money moves."""
         if history is not self._last:
             self._touch(history)
         history.at_operator(event)
         if event.transfers:
             check_sums(history.book)
-        key = f"op/{event.operation}" if event.kind in _EFFECTS and event.operation else ""
+        if not key and event.kind in _EFFECTS and event.operation:
+            key = f"op/{event.operation}"
         self._entries.append(Entry(f"order/{history.id}", event, key))
 
     def at_shop(self, history: History, event: Event, key: str = "") -> None:
@@ -121,8 +124,10 @@ class Engine:
         seed: Seed,
         faults: FaultPlan,
         desks: Mapping[str, Callable[[Engine], Desk]],
+        keys: Keys,
     ) -> None:
         self.journal = journal
+        self.keys = keys
         self.clock = clock
         self.seed = seed
         self.faults = faults
@@ -195,6 +200,8 @@ class Engine:
         self._histories.clear()
         self._payers.clear()
         self._shops.clear()
+        for desk in self._desks.values():
+            desk.forget()
 
     def draft(self) -> Draft:
         """An empty draft."""
@@ -266,11 +273,16 @@ class Engine:
 
         Raises UsageError for an operator that is not here.
         """
-        name = self.channels.channel(channel).capabilities.operator if channel else ""
+        return self.operator_desk(self.channels.channel(channel).capabilities.operator if channel else "")
+
+    def operator_desk(self, name: str) -> Desk:
+        """The desk of an operator, opened when it is first needed; raises UsageError where there is none."""
         desk = self._desks.get(name)
         if desk is None:
             if name not in self._operators:
-                raise UsageError(f"{channel} is run by {name!r}, and there is no such operator here")
+                raise UsageError(
+                    f"there is no operator {name!r} here; there are {', '.join(self._operators)}"
+                )
             desk = self._desks[name] = self._operators[name](self)
         return desk
 

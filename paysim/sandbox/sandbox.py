@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
@@ -23,13 +23,16 @@ from paysim.issuer.accounts import check_pin, opened
 from paysim.ledger import accounts
 from paysim.ledger.invariants import Report, sums, verify
 from paysim.ledger.journal import MemoryJournal
-from paysim.store import SqliteJournal
+from paysim.store import Keyring, MemoryKeys, SqliteJournal
 
 from .desk import Desk
-from .engine import Engine
+from .engine import Engine, Keys
 from .order import Order
 from .person import Person
 from .shop import Shop
+
+if TYPE_CHECKING:
+    from .wechat import WeChatPay
 
 __all__ = ["Sandbox"]
 
@@ -39,7 +42,13 @@ _SLUG_AT_MOST: Final = 20
 _NAME_AT_MOST: Final = 64
 
 
-_OPERATORS: Final[dict[str, Callable[[Engine], Desk]]] = {}
+def _wechat(engine: Engine) -> Desk:
+    from .wechat import WeChatPay  # it signs: `import paysim` does not load the signing core
+
+    return WeChatPay(engine)
+
+
+_OPERATORS: Final[dict[str, Callable[[Engine], Desk]]] = {"wechat": _wechat}
 """Operator -> its desk, opened when a channel of it is first used."""
 
 
@@ -49,7 +58,8 @@ class Sandbox:
     `store` is "memory", "sqlite:///FILE" (or a path), or a Journal; `durability` is for a file: "full"
     survives a power cut, "normal" a killed process. A file that exists is continued where it stopped, its
     owed timers included. `seed` decides every identifier (0 unless given; a file keeps its own); `clock` is a
-    VirtualClock unless given, and then starts where a file stopped. `faults` are what shall go wrong.
+    VirtualClock unless given, and then starts where a file stopped. `faults` are what shall go wrong. `keys`
+    is the folder of the keys; without one they are in memory, minted when needed, one set for the process.
 
     Raises ConfigError for a store or a seed that does not fit, StoreError where a file cannot be used.
     """
@@ -62,6 +72,7 @@ class Sandbox:
         clock: Clock | None = None,
         durability: str = "full",
         faults: Iterable[Fault] = (),
+        keys: str | Path | Keyring | None = None,
     ) -> None:
         self.clock = clock or VirtualClock()
         self.journal = _journal(store, durability)
@@ -69,7 +80,7 @@ class Sandbox:
             settings = self.journal.stream("sandbox/settings")
             value = _seed(settings, seed)
             self.faults = FaultPlan(faults)
-            self._engine = Engine(self.journal, self.clock, Seed(value), self.faults, _OPERATORS)
+            self._engine = Engine(self.journal, self.clock, Seed(value), self.faults, _OPERATORS, _keys(keys))
             if not settings:
                 self._open(value)
             self._continue()
@@ -200,6 +211,12 @@ class Sandbox:
         self._engine.channels.register(channel)
 
     @property
+    def wechat(self) -> WeChatPay:
+        """WeChat Pay: its merchants, its wire, its callbacks."""
+        desk = self._engine.operator_desk("wechat")
+        return cast("WeChatPay", desk)
+
+    @property
     def channels(self) -> tuple[str, ...]:
         """The names of the channels."""
         return self._engine.channels.names()
@@ -262,6 +279,12 @@ def _seed(settings: list[Event], seed: int | None) -> int:
     if seed is not None and seed != kept:
         raise ConfigError(f"this journal has the seed {kept}; leave the seed out to continue it")
     return int(kept)
+
+
+def _keys(keys: str | Path | Keyring | None) -> Keys:
+    if keys is None:
+        return MemoryKeys()
+    return keys if isinstance(keys, Keyring) else Keyring(keys)
 
 
 def _check_name(name: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from paysim.channels.qr import MerchantCode, PayerCode, StaticCode
+from paysim.channels.wechat import InAppWeChat, NativeWeChat
 from paysim.testing import conformance
 from paysim.testing.conformance import Harness
 
@@ -25,7 +26,14 @@ def the_examples_channel() -> Any:
     return module.PayLink()
 
 
-CHANNELS = [MerchantCode(), StaticCode(), PayerCode(), the_examples_channel()]
+CHANNELS = [
+    MerchantCode(),
+    StaticCode(),
+    PayerCode(),
+    NativeWeChat(),
+    InAppWeChat(),
+    the_examples_channel(),
+]
 CASES = [case for channel in CHANNELS for case in conformance.cases(Harness(channel))]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from paysim.core.errors import ProtocolError
+from paysim.core.outcome import Outcome, Reason
 
 __all__ = ["CODES", "OLD_CODES", "Code", "WeChatError", "param_error", "refused"]
 
@@ -57,6 +58,18 @@ OLD_CODES: Final[dict[str, str]] = {
     "RATELIMIT_EXCEEDED": "FREQUENCY_LIMITED",
 }
 """How older pages spell a code -> how it is spelt now."""
+
+_REASONS: Final[dict[str, Reason]] = {
+    "ORDER_PAID": Reason.ALREADY_PAID,
+    "ORDER_NOT_EXIST": Reason.NOT_FOUND,
+    "RESOURCE_NOT_EXISTS": Reason.NOT_FOUND,
+    "NOT_ENOUGH": Reason.MERCHANT_FUNDS,
+    "FREQUENCY_LIMITED": Reason.SYSTEM_ERROR,
+    "SYSTEM_ERROR": Reason.SYSTEM_ERROR,
+    "SERVICE_UNAVAILABLE": Reason.SYSTEM_ERROR,
+    "OUT_TRADE_NO_USED": Reason.KEY_REUSED,
+}
+"""Code -> the reason that a shop inside the sandbox is given; WRONG_STATE for the rest."""
 # fmt: on
 
 
@@ -64,8 +77,8 @@ class WeChatError(ProtocolError):
     """An answer that is no success: raised inside the machine, made an HTTP answer by `service`.
 
     `status` 0 leaves the HTTP status to the endpoint; `text` and `english` are the message in either
-    language, `detail` the block for whoever wrote the client, and `why` plain words for the person who runs
-    the sandbox.
+    language, `detail` the block for whoever wrote the client, `why` plain words for the person who runs the
+    sandbox, and `outcome` the same for a shop inside it.
     """
 
     def __init__(
@@ -77,6 +90,7 @@ class WeChatError(ProtocolError):
         status: int = 0,
         detail: Mapping[str, Any] | None = None,
         why: str = "",
+        outcome: Outcome | None = None,
     ) -> None:
         row = CODES[code]
         self.code = code
@@ -85,6 +99,8 @@ class WeChatError(ProtocolError):
         self.english = english or text or row.english
         self.detail = detail
         self.why = why or self.english
+        reason = _REASONS.get(code, Reason.WRONG_STATE)
+        self.outcome = outcome or Outcome.declined(reason, self.english, code)
         super().__init__(f"{code}: {self.english}")
 
 
