@@ -101,7 +101,7 @@ class Settings(msgspec.Struct, frozen=True):
     body fields; `paid_close` is the code and status for closing a paid order; `refund_ms` how long a refund
     is PROCESSING; `refund_gap_ms` the least time between two refunds of an order, and `close_gap_ms` between
     ordering and closing; `auto_pay_ms` lets somebody pay each order after that time (None: nobody does);
-    `strict_notify` wants notify URLs that production takes; `old_prepay_ids` lets a prepay id be paid after a
+    `old_prepay_ids` lets a prepay id be paid after a
     newer one was given; `bill_hour` is when a day's bills are ready;
     `gzip_hash` whether a bill's SHA1 is over the "content" or the gzipped "file".
 
@@ -115,7 +115,6 @@ class Settings(msgspec.Struct, frozen=True):
     refund_gap_ms: int = 0
     close_gap_ms: int = 0
     auto_pay_ms: int | None = None
-    strict_notify: bool = False
     old_prepay_ids: bool = False
     bill_hour: int = 10
     gzip_hash: str = "content"

@@ -8,10 +8,8 @@ Source: WeChat Pay merchant documentation, payment and refund result notificatio
 from __future__ import annotations
 
 import hashlib
-import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -36,7 +34,6 @@ __all__ = [
     "message",
     "next_ms",
     "owed",
-    "strict_issue",
 ]
 
 LADDER_S: Final = (
@@ -135,20 +132,3 @@ def message(
     """The headers of one try."""
     signed = answer_headers(body, choose(platform, kind, wall_ms), nonce, wall_ms // 1000)
     return (*HEADERS, *signed)
-
-
-def strict_issue(url: str) -> str:
-    """Why production would never call a notify_url, "" where it would: nothing loopback, nothing private."""
-    host = (urlsplit(url).hostname or "").rstrip(".").lower()
-    if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
-        return f"{host} is this machine or its network, which production cannot reach"
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return "" if "." in host else f"{host} is no public name"
-    return "" if address.is_global else f"{host} is not a public address, which production cannot reach"
-
-
-def describe(data: Mapping[str, Any]) -> str:
-    """A callback in a few words, for the log: its event_type and where it goes."""
-    return f"{data['event_type']} to {data['url'] or 'nowhere'}"
