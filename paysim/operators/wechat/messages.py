@@ -5,7 +5,7 @@ Source: WeChat Pay merchant documentation, the tables of each interface; facts/w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -103,10 +103,14 @@ def paid_at(book: Transaction) -> int | None:
     return next((event.at_ms for event in book.events if event.kind == "captured"), None)
 
 
-def order_body(book: Transaction, world: World) -> dict[str, Any]:
-    """An order as queries and callbacks tell it; unpaid, it has neither transaction_id nor trade_type."""
+def order_body(book: Transaction, world: World, *, notice: bool = False) -> dict[str, Any]:
+    """An order as queries tell it; a `notice` (the callback) has no promotion_detail.
+
+    Unpaid, it has neither transaction_id nor trade_type, and its amount no currency but the payer's. Source:
+    WeChat Pay merchant documentation; answers of the real service that users have published
+    """
     kept, state, paid_ms = details(book), trade_state(book), paid_at(book)
-    total, currency = book.amount_minor, book.currency
+    total, currency, device = book.amount_minor, book.currency, kept.get("device_id", "")
     body: dict[str, Any] = {
         "appid": kept["appid"],
         "mchid": kept["mchid"],
@@ -114,17 +118,18 @@ def order_body(book: Transaction, world: World) -> dict[str, Any]:
         "trade_state": state,
         "trade_state_desc": TRADE_STATES[state],
     }
-    if kept.get("attach"):
-        body["attach"] = kept["attach"]
-    if kept.get("device_id"):
-        body["scene_info"] = {"device_id": kept["device_id"]}
+    if not notice:
+        body["promotion_detail"] = []
+    if paid_ms is None or device:
+        body["scene_info"] = {"device_id": device}
     if paid_ms is None:
-        return {**body, "amount": {"total": total, "currency": currency}}
+        return {**body, "amount": {"total": total, "payer_currency": currency}}
     return {
         **body,
         "transaction_id": transaction_id(book.id, paid_ms),
         "trade_type": trade_type(kept),
         "bank_type": bank_type(book, world),
+        "attach": kept.get("attach", ""),
         "success_time": rfc3339(paid_ms),
         "payer": {"openid": world.openid(kept["appid"], book.payer)},
         "amount": {"total": total, "payer_total": total, "currency": currency, "payer_currency": currency},
@@ -183,19 +188,17 @@ def refund_body(
         "create_time": rfc3339(asked.at_ms),
         "status": state,
         "funds_account": data.get("funds_account", "UNSETTLED" if data.get("unsettled") else "AVAILABLE"),
+        "promotion_detail": [],
         "amount": {
             **amount,
+            "from": list(data.get("from", ())),
             "settlement_refund": refund.amount_minor,
             "settlement_total": total,
             "discount_refund": 0,
             "currency": book.currency,
-            **_from(data.get("from", ())),
+            "refund_fee": 0,
         },
     }
-
-
-def _from(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {"from": list(parts)} if parts else {}
 
 
 def _received(book: Transaction, world: World) -> str:

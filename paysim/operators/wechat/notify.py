@@ -107,7 +107,7 @@ def signing_kind(asked_for: str, merchant: Merchant, at_ms: int, draw: float) ->
 def content(book: Transaction, event_type: str, operation: str, world: World) -> bytes:
     """What is sealed in a callback: the order, or the refund, as the book has it."""
     if event_type == "TRANSACTION.SUCCESS":
-        return msgspec.json.encode(order_body(book, world))
+        return msgspec.json.encode(order_body(book, world, notice=True))
     return msgspec.json.encode(refund_body(book, book.operations[operation], world, notice=True))
 
 

@@ -131,7 +131,7 @@ def respond(request: Request, world: World) -> Answer:
         mchid = credential.mchid
         if credential.lenient:
             warning = "the signature covers the decoded path, which the real service may refuse"
-        asked = _asked(request, world, mchid, path)
+        asked = _asked(request, world, mchid, path, shape)
         error = shapes.fault(shape, path, asked.query, asked.body, closed=world.settings.closed_fields)
         if error is not None:
             raise error
@@ -149,7 +149,7 @@ def _not_simulated(shape: shapes.Shape) -> WeChatError:
     return WeChatError("NO_AUTH", "商户无此接口权限（沙箱未模拟该接口）", why)
 
 
-def _asked(request: Request, world: World, mchid: str, path: Mapping[str, str]) -> Asked:
+def _asked(request: Request, world: World, mchid: str, path: Mapping[str, str], shape: shapes.Shape) -> Asked:
     """The request with its parts decoded. Raises WeChatError."""
     agent = request.header("user-agent") and request.header("accept")
     if not agent and request.path.startswith(_AGENT_WANTED):
@@ -158,7 +158,7 @@ def _asked(request: Request, world: World, mchid: str, path: Mapping[str, str]) 
     merchant, keys = world.merchant(mchid), world.keys(mchid)
     if merchant is None or keys is None:
         raise WeChatError("MCH_NOT_EXISTS", why=f"there is no merchant {mchid} in this sandbox")
-    body = read_body(request.body) if request.body and request.method != "GET" else {}
+    body = read_body(request.body) if request.body and shape.request is not None else {}  # else: a file
     kind = kind_wanted(request, "certificate") if request.header("wechatpay-serial") else ""
     return Asked(request, merchant, keys, world, path, _query(request), body, kind)
 
