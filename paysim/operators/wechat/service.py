@@ -1,7 +1,7 @@
 """WeChat Pay APIv3 as one function: an HTTP request in, an HTTP answer and facts out.
 
 `ENDPOINTS` is the table of what is simulated. A request is looked at in this order: path and method,
-signature, headers, shape, merchant, and then by its handler. Whatever else has a known shape is checked
+headers, signature, merchant, shape, and then by its handler. Whatever else has a known shape is checked
 against it and answered NO_AUTH: never a made-up success.
 Source: WeChat Pay merchant documentation, APIv3 rules; facts/wechat 1.2, 1.3 and 1.7
 """
@@ -26,7 +26,7 @@ from .sealing import certificates_body
 from .signing import verify
 from .world import Answer, Asked, Done, World
 
-__all__ = ["ENDPOINTS", "Endpoint", "default_kind", "error_answer", "respond", "verb_of"]
+__all__ = ["ENDPOINTS", "Endpoint", "default_kind", "error_answer", "respond", "statuses_of", "verb_of"]
 
 _CERTIFICATES: Final = "/v3/certificates"
 _AGENT_WANTED: Final = (_CERTIFICATES, "/v3/refund")
@@ -105,6 +105,12 @@ def verb_of(request: Request) -> str:
     return row.verb if row else ""
 
 
+def statuses_of(request: Request) -> Mapping[str, int]:
+    """The statuses of an endpoint's own errors."""
+    row = _row(request)
+    return row.statuses if row else _NONE
+
+
 def _row(request: Request) -> Endpoint | None:
     found = shapes.find(request.method, request.path)
     return _BY_PATH.get((request.method, found[0].path)) if found else None
@@ -121,6 +127,7 @@ def respond(request: Request, world: World) -> Answer:
     row = _BY_PATH.get((request.method, shape.path))
     verb, mchid, warning = row.verb if row else "", "", ""
     try:
+        _check_headers(request)
         credential = verify(
             request,
             world.keys,
@@ -149,12 +156,16 @@ def _not_simulated(shape: shapes.Shape) -> WeChatError:
     return WeChatError("NO_AUTH", "商户无此接口权限（沙箱未模拟该接口）", why)
 
 
-def _asked(request: Request, world: World, mchid: str, path: Mapping[str, str], shape: shapes.Shape) -> Asked:
-    """The request with its parts decoded. Raises WeChatError."""
+def _check_headers(request: Request) -> None:
+    """Before the signature: the probe that was refused so had no credentials. Source: facts/wechat 1.2"""
     agent = request.header("user-agent") and request.header("accept")
     if not agent and request.path.startswith(_AGENT_WANTED):
         text = "Http头缺少Accept或User-Agent"
         raise WeChatError("INVALID_REQUEST", text, "the headers Accept and User-Agent are wanted")
+
+
+def _asked(request: Request, world: World, mchid: str, path: Mapping[str, str], shape: shapes.Shape) -> Asked:
+    """The request with its parts decoded. Raises WeChatError."""
     merchant, keys = world.merchant(mchid), world.keys(mchid)
     if merchant is None or keys is None:
         raise WeChatError("MCH_NOT_EXISTS", why=f"there is no merchant {mchid} in this sandbox")
