@@ -1,7 +1,8 @@
 """A day's bills from the books: which orders and refunds are on them, and where they are downloaded.
 
 A fee stands on the day of the payment in the trade bill, and on the day of settlement in the money bill, when
-the ledger takes it; a refund before settlement gives its share back, one after settlement does not.
+the ledger takes it; a refund before settlement gives its share back, one after settlement does not. A bill
+says what the books said at the hour when it was made, however late it is asked for.
 Source: WeChat Pay merchant documentation, trade bill, money bill, downloading; facts/wechat 2.2
 Assumed: the fee's rounding (half up to the fen) and that it is not given back after settlement.
 """
@@ -9,6 +10,7 @@ Assumed: the fee's rounding (half up to the fen) and that it is not given back a
 from __future__ import annotations
 
 import base64
+import calendar
 import hashlib
 import hmac
 from collections.abc import Iterator
@@ -31,7 +33,7 @@ from .world import Asked, Done, World
 __all__ = ["TOKEN_MS", "download", "fee_fen", "fund", "trade"]
 
 TOKEN_MS: Final = 5 * MINUTE_MS
-KEPT_DAYS: Final = 93
+KEPT_MONTHS: Final = 3
 _ZONE_MS: Final = 8 * HOUR_MS
 _MILLION: Final = 1_000_000
 _REFUND_STATES: Final = {
@@ -77,6 +79,9 @@ def fund(asked: Asked) -> Done:
 
 def _offered(asked: Asked, kind: str, part: str) -> Done:
     world, day = asked.world, asked.query["bill_date"]
+    if sub := asked.query.get("sub_mchid"):
+        english = "sub_mchid is for service providers, which this sandbox does not have yet"
+        raise param_error("sub_mchid", sub, "直连商户不支持该参数", "query", english=english)
     _check_day(day, world)
     until_ms = world.now_ms() + TOKEN_MS
     bill = _Bill(asked.merchant.mchid, kind, day, part, asked.query.get("tar_type") == "GZIP", until_ms)
@@ -96,13 +101,19 @@ def _check_day(day: str, world: World) -> None:
     if wanted >= today:
         english = f"bill_date {day} is not over; a bill is for a day before {today}"
         raise param_error("bill_date", day, "不能是当日或未来的日期", "query", english=english)
-    if wanted < today - timedelta(days=KEPT_DAYS):
+    if wanted < _months_before(today, KEPT_MONTHS):
         english = f"bill_date {day} is more than three months ago"
         raise param_error("bill_date", day, "仅支持三个月内的账单", "query", english=english)
     ready_ms = world.settings.bill_hour * HOUR_MS
     if wanted == today - timedelta(days=1) and (world.now_ms() + _ZONE_MS) % DAY_MS < ready_ms:
         why = f"the bill of {day} is ready at {world.settings.bill_hour}:00 (UTC+8) of the next day"
         raise refused("STATEMENT_CREATING", "账单生成中，请稍后再试", why)
+
+
+def _months_before(day: date, months: int) -> date:
+    """The same day some months earlier, or the last day of a month that is too short for it."""
+    year, month = divmod(day.year * 12 + day.month - 1 - months, 12)
+    return date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
 
 
 def _base(asked: Asked) -> str:
@@ -133,8 +144,11 @@ def download(asked: Asked) -> Done:
 
 def _token(bill: _Bill, world: World) -> str:
     payload = msgspec.json.encode(bill)
-    mac = hmac.digest(world.token_secret(), payload, "sha256")
-    return base64.urlsafe_b64encode(mac + payload).decode().rstrip("=")
+    return _text(hmac.digest(world.token_secret(), payload, "sha256") + payload)
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 _MAC_BYTES: Final = hashlib.sha256().digest_size
@@ -145,7 +159,7 @@ def _read_token(token: str, world: World) -> _Bill | None:
         raw = base64.b64decode(token + "=" * (-len(token) % 4), b"-_", validate=True)
         mac, payload = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
         right = hmac.compare_digest(mac, hmac.digest(world.token_secret(), payload, "sha256"))
-        return msgspec.json.decode(payload, type=_Bill) if right else None
+        return msgspec.json.decode(payload, type=_Bill) if right and _text(raw) == token else None
     except (ValueError, msgspec.MsgspecError):
         return None
 
@@ -165,8 +179,19 @@ def _content(bill: _Bill, world: World) -> bytes:
 
 
 def _trade_rows(mchid: str, day: range, world: World) -> list[TradeRow]:
-    rows = [row for book in world.books(mchid) for row in _rows_of(book, world) if row.at_ms in day]
+    made_ms = day.stop + world.settings.bill_hour * HOUR_MS
+    books = (_as_of(book, made_ms) for book in world.books(mchid))
+    rows = [row for book in books for row in _rows_of(book, world) if row.at_ms in day]
     return sorted(rows, key=lambda row: (row.at_ms, row.transaction_id, row.refund_id))
+
+
+def _as_of(book: Transaction, until_ms: int) -> Transaction:
+    """A book with what was in it before a time."""
+    then = Transaction(book.id)
+    for event in book.events:
+        if event.at_ms < until_ms:
+            then.apply(event)
+    return then
 
 
 def _rows_of(book: Transaction, world: World) -> Iterator[TradeRow]:
@@ -190,14 +215,31 @@ def _rows_of(book: Transaction, world: World) -> Iterator[TradeRow]:
         "rate": f"{ppm / 10_000:.2f}%",
     }
     yield TradeRow(at_ms=paid_ms, fee_fen=fee_fen(book.amount_minor, ppm), **common)
-    net, last = book.amount_minor, ""
+    net, early, known = book.amount_minor, _before_settlement(book), set[str]()
     for event in book.events:
-        if event.kind != "asked" or "out_refund_no" not in event.data or event.operation == last:
+        if not _is_refund(event) or event.operation in known:
             continue
-        last, after = event.operation, net - event.amount_minor
-        returned = fee_fen(net, ppm) - fee_fen(after, ppm) if event.data["unsettled"] else 0
-        net = after
+        known.add(event.operation)
+        after = net - event.amount_minor if event.operation in early else net
+        returned, net = fee_fen(net, ppm) - fee_fen(after, ppm), after
         yield TradeRow(at_ms=event.at_ms, fee_fen=-returned, **common, **_refund_cells(book, event))
+
+
+def _is_refund(event: Event) -> bool:
+    return event.kind == "asked" and "out_refund_no" in event.data
+
+
+def _before_settlement(book: Transaction) -> set[str]:
+    """The refunds that settlement left out: asked for before it, and not refused by then."""
+    found: set[str] = set()
+    for event in book.events:
+        if event.kind == "settled":
+            break
+        if _is_refund(event):
+            found.add(event.operation)
+        elif event.kind == "refused":
+            found.discard(event.operation)
+    return found
 
 
 def _refund_cells(book: Transaction, asked: Event) -> dict[str, Any]:
