@@ -56,8 +56,12 @@ OLD_CODES: Final[dict[str, str]] = {
     "ORDERNOTEXIST": "ORDER_NOT_EXIST",
     "RULELIMIT": "RULE_LIMIT",
     "RATELIMIT_EXCEEDED": "FREQUENCY_LIMITED",
+    "BANKERROR": "SYSTEM_ERROR",
+    "ACCOUNTERROR": "USER_ACCOUNT_ABNORMAL",
+    "OPENID_MISMATCH": "PARAM_ERROR",
+    "INVALID_TRANSACTIONID": "RESOURCE_NOT_EXISTS",
 }
-"""How older pages spell a code -> how it is spelt now."""
+"""How older pages spell a code -> how it is spelt now. Source: facts/wechat 1.7; Assumed: the last four"""
 
 _REASONS: Final[dict[str, Reason]] = {
     "ORDER_PAID": Reason.ALREADY_PAID,

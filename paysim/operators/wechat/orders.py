@@ -22,7 +22,15 @@ from paysim.ledger import accounts
 from .errors import WeChatError, param_error, refused
 from .merchants import App, Merchant
 from .messages import details, order_body, paid_at, refund_asked, refund_body
-from .numbers import code_url, h5_url, prepay_id, read_rfc3339, read_transaction_id, refund_id
+from .numbers import (
+    code_url,
+    h5_url,
+    prepay_id,
+    read_rfc3339,
+    read_transaction_id,
+    refund_id,
+    transaction_id,
+)
 from .sealing import open_field
 from .world import Asked, Done, Fact, order_key, refund_key
 
@@ -141,7 +149,7 @@ def _content(body: Mapping[str, Any], trade_type: str, identity: str) -> str:
 
 def _check_again(known: Transaction, content: str, trade_type: str) -> None:
     if known.state in _PAID:
-        raise refused("INVALID_REQUEST", "该订单已支付", "the order is paid; take a new out_trade_no")
+        raise _invalid("该订单已支付", "the order is paid; take a new out_trade_no", Reason.ALREADY_PAID)
     if known.state in _OVER:
         code = "ORDER_CLOSED" if trade_type == "NATIVE" else "INVALID_REQUEST"
         raise refused(code, "该订单已关闭，请重新下单", "the order is closed; take a new out_trade_no")
@@ -287,7 +295,8 @@ def _paid_order(asked: Asked, number: str, code: str) -> Transaction:
     """The paid order with a transaction id."""
     book = asked.world.book(read_transaction_id(number))
     ours = book is not None and book.presentation and details(book).get("mchid") == asked.merchant.mchid
-    if book is None or not ours or paid_at(book) is None:
+    paid_ms = paid_at(book) if book is not None and ours else None
+    if book is None or paid_ms is None or transaction_id(book.id, paid_ms) != number:
         why = f"merchant {asked.merchant.mchid} has no paid order with the transaction_id {number}"
         raise refused(code, "订单不存在", why)
     return book

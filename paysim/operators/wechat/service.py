@@ -16,6 +16,7 @@ import msgspec
 
 from paysim.codec.http import Request, Response
 from paysim.core.operation import Verb
+from paysim.core.outcome import Reason
 
 from . import orders, shapes, statements
 from .errors import CODES, WeChatError
@@ -43,6 +44,10 @@ _NUMBERS: Final[dict[str, int]] = {
     "APPID_MCHID_NOT_MATCH": 268445527,
 }
 """Code -> the number at the end of Request-ID. Source: facts/wechat 2.1; Assumed: the others end in ..461"""
+
+_PAID_NUMBER: Final = 268498689
+_FIELD_NUMBERS: Final = {"/payer/openid": 268501013}
+"""The same for a PARAM_ERROR about one field. Source: facts/wechat 2.1, openid missing"""
 
 
 class Endpoint(NamedTuple):
@@ -219,10 +224,17 @@ def error_answer(
     if error.detail is not None:
         content["detail"] = error.detail
     body = msgspec.json.encode(content)
-    number = _NUMBERS.get(error.code, 268435461)
+    number = _number(error)
     named = "" if status == 401 and request.path.startswith(_PAY) else f"{_request_id(world)}-{number}"
     headers = _headers(named, True, "en" if english else "zh-CN")
     return Answer(Response(status, headers, body), code=error.code, why=error.why, outcome=error.outcome)
+
+
+def _number(error: WeChatError) -> int:
+    if error.code == "INVALID_REQUEST" and error.outcome.reason is Reason.ALREADY_PAID:
+        return _PAID_NUMBER
+    field = error.detail.get("field", "") if error.detail else ""
+    return _FIELD_NUMBERS.get(field) or _NUMBERS.get(error.code, _NUMBERS["PARAM_ERROR"])
 
 
 def _headers(request_id: str, has_body: bool, language: str = "zh-CN") -> tuple[tuple[str, str], ...]:

@@ -1,4 +1,4 @@
-"""What is refused before anybody looks at what a request wants; rows name the fact (facts/wechat) they test."""
+"""What is refused before anybody looks at what a request wants; rows name their fact in facts/wechat."""
 
 from __future__ import annotations
 
