@@ -76,9 +76,11 @@ _REFUND: Final[dict[str, Schema]] = {
     "/out_refund_no": _REFUND_NUMBER,
     "/reason": {"maxBytes": 80},
     "/notify_url": _URL,
+    "/funds_account": {"enum": ["AVAILABLE", "UNSETTLED"]},
     "/amount/refund": _FEN,
     "/amount/total": _FEN,
     "/amount/currency": _CNY,
+    "/amount/from/*/account": {"enum": ["AVAILABLE", "UNAVAILABLE"]},
     "/amount/from/*/amount": _FEN,
 }
 _PAY: Final = "/v3/pay/transactions/"
