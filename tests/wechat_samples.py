@@ -9,9 +9,9 @@ from typing import Any
 
 def changed(body: Mapping[str, Any], pointer: str, value: Any = ...) -> dict[str, Any]:
     """A copy with one place set, or taken away."""
-    copy = json.loads(json.dumps(body))
+    copy: dict[str, Any] = json.loads(json.dumps(body))
     *steps, last = pointer.split("/")[1:]
-    place = copy
+    place: Any = copy
     for step in steps:
         place = place[int(step)] if isinstance(place, list) else place.setdefault(step, {})
     if value is ...:
@@ -38,7 +38,7 @@ def fits(schema: Mapping[str, Any], name: str = "") -> Any:
             return text_that_fits(schema, name)
 
 
-SAMPLES = {
+SAMPLES: dict[str, str] = {
     "rfc3339": "2026-06-08T10:34:56+08:00",
     "date": "2026-06-08",
     "base64": "c2VhbGVk",
@@ -53,7 +53,7 @@ def text_that_fits(schema: Mapping[str, Any], name: str) -> str:
         return "https://shop.example/notify"
     if "pattern" in schema and "d{8}" in schema["pattern"]:
         return "20260608"
-    return SAMPLES.get(schema.get("format", ""), "x" * max(6, schema.get("minLength", 0)))
+    return str(SAMPLES.get(schema.get("format", ""), "x" * max(6, schema.get("minLength", 0))))
 
 
 def inner_places(schema: Mapping[str, Any], pointer: str = "") -> Iterator[tuple[str, bool]]:

@@ -318,6 +318,7 @@ def refund(asked: Asked) -> Done:
             raise WeChatError("MCH_NOT_EXISTS", status=404, why=f"there is no merchant {sub} in this sandbox")
         english = "sub_mchid is for service providers, which this sandbox does not have yet"
         raise param_error("/sub_mchid", sub, "直连商户不支持该参数", english=english)
+    _check_parts(body["amount"])
     book = _refundable(asked)
     number, minor = body["out_refund_no"], body["amount"]["refund"]
     operation = operation_of(book.id, number)
@@ -341,6 +342,20 @@ def refund(asked: Asked) -> Done:
     for event in (*book.events, *(fact.event for fact in facts)):
         after.apply(event)
     return Done(refund_body(after, after.operations[operation], world), book.id, facts)
+
+
+def _check_parts(amount: Mapping[str, Any]) -> None:
+    """What the accounts give adds up to the refund, each account once.
+
+    Source: wechatpay-go services/refunddomestic, AmountReq. Assumed: PARAM_ERROR
+    """
+    parts = amount.get("from", ())
+    once = len({part["account"] for part in parts}) == len(parts)
+    if parts and not (once and sum(part["amount"] for part in parts) == amount["refund"]):
+        english = "the amounts in /amount/from add up to /amount/refund, each account once"
+        raise param_error(
+            "/amount/from", "", "出资金额之和必须等于退款金额，且账户类型不能重复", english=english
+        )
 
 
 def _refundable(asked: Asked) -> Transaction:

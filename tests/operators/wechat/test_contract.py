@@ -584,6 +584,30 @@ def refund_of(counter: Counter, order: Mapping[str, Any], pointer: str) -> dict[
     return {**body, which: order[which]}
 
 
+PARTS = [
+    ([("AVAILABLE", 640)], 200),
+    ([("AVAILABLE", 600), ("UNAVAILABLE", 40)], 200),
+    ([], 200),
+    ([("AVAILABLE", 639)], 400),
+    ([("AVAILABLE", 640), ("UNAVAILABLE", 1)], 400),
+    ([("AVAILABLE", 320), ("AVAILABLE", 320)], 400),
+    ([("OPERATION", 640)], 400),
+]
+
+
+@pytest.mark.parametrize(("parts", "status"), PARTS)
+def test_the_parts_of_a_refund_add_up(parts: list[tuple[str, int]], status: int) -> None:
+    counter = Held()
+    counter.paid()
+    given = [{"account": account, "amount": fen} for account, fen in parts]
+    amount = {"refund": 640, "total": 1280, "currency": "CNY", "from": given}
+    answer = content(counter.refund(amount=amount), status)
+    if status == 200:
+        assert answer["amount"]["from"] == given
+    else:
+        assert answer["detail"]["field"].startswith("/amount/from")
+
+
 # --- all 277 calls ----------------------------------------------------------------------------------------
 
 WRONG: dict[str, Any] = {
