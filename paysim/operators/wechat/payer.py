@@ -152,10 +152,19 @@ def _check_person(book: Transaction, payer: str, kept: Mapping[str, Any]) -> Out
     owner = kept.get("owner", "")
     if owner and owner != payer:
         return _no(Reason.WRONG_PAYER, "the order was made for another person's openid")
-    first = next((e.data["payer"] for e in book.events if e.kind == "submitted" and "payer" in e.data), payer)
-    if kept["trade_type"] == "NATIVE" and first != payer:
+    if kept["trade_type"] == "NATIVE" and _scanner(book, payer) != payer:
         return _no(Reason.WRONG_PAYER, "somebody else scanned this code first; it is theirs")
     return None
+
+
+def _scanner(book: Transaction, payer: str) -> str:
+    """Who scanned the newest code first; the payer where nobody has. Assumed: a new code is free again"""
+    first = payer
+    for event in reversed(book.events):
+        if event.kind == "presented":
+            break
+        first = event.data.get("payer", first) if event.kind == "submitted" else first
+    return first
 
 
 def _check_invoke(invoke: Invoke, shown: Shown, kept: Mapping[str, Any], world: World) -> Outcome | None:
@@ -187,11 +196,19 @@ def _check_invoke(invoke: Invoke, shown: Shown, kept: Mapping[str, Any], world: 
 def _check_referer(referer: str, kept: Mapping[str, Any], world: World) -> Outcome | None:
     merchant = world.merchant(kept["mchid"])
     domains = merchant.h5_domains if merchant else ()
-    host = (urlsplit(referer).hostname or "") if referer else ""
-    if domains and not any(host == domain or host.endswith("." + domain) for domain in domains):
+    host = _host(referer)
+    if domains and not any(f".{host}".endswith(f".{domain.lower()}") for domain in domains):
         said = f"the page was opened from {host or 'nowhere'}"
         return _no(Reason.WRONG_CHANNEL, f"{said}; this merchant's H5 domains are {', '.join(domains)}")
     return None
+
+
+def _host(url: str) -> str:
+    """The host that a URL names, "" where it names none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def forced(act: Act) -> Outcome:
