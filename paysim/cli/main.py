@@ -11,6 +11,7 @@ from typing import Any, Final, NoReturn
 
 from paysim.core.errors import PaysimError, UsageError
 
+from . import serving
 from .screen import Screen
 
 __all__ = ["main"]
@@ -22,6 +23,7 @@ INTERRUPTED: Final = 130
 _EPILOG: Final = """\
 A sandbox for payments: real protocols, no real money. Examples:
 
+  paysim run -- python shop.py             your WeChat Pay program, unchanged, against a sandbox
   paysim demo                              pay by each QR way, refund, decline, lose an answer and find it
   paysim decode 000201...6304A13A          what is in a code, and what is wrong with it
   paysim decode photo.png --json           the same for a picture, for programs
@@ -156,11 +158,56 @@ What is shown masks the card number of a payer's code and the middle of a paymen
 
 Exit codes: 0 valid, 1 not valid, 2 not understood, 64 wrong usage.
 """
+_ABOUT_SERVE: Final = """\
+The keys folder's sandbox.json names everything: base URLs, merchant number, app id, serials, key files.
+--json prints the same object. The control API is described at /_paysim/openapi.json.
+"""
+_ABOUT_RUN: Final = """\
+The program runs in an environment that leads the wallets' own host names to the sandbox (HTTPS_PROXY and the
+CA variables); every other host is refused unless --allow-host names it. The exit code is the program's.
+
+  paysim run -- python shop.py
+"""
 _ABOUT_QR: Final = """\
 Example, a code for 12.80 CNY:
   paysim qr --field 01=12 --field 26.00=com.example.pay --field 26.01=42 --field 52=5411 --field 53=156 \\
     --field 54=12.80 --field 58=CN --field 59="TEA HOUSE" --field 60=SHANGHAI --out tea.png
 """
+
+
+def _run_options(parser: argparse.ArgumentParser) -> None:
+    serving.add(parser)
+    parser.add_argument(
+        "run_command",
+        nargs=argparse.REMAINDER,
+        metavar="-- COMMAND ...",
+        help="the program and its arguments",
+    )
+
+
+def _pay(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("code", metavar="CODE_URL|PREPAY_ID|H5_URL|IMAGE", help="what the payer was shown")
+    parser.add_argument("--as", dest="payer", default="", metavar="NAME", help="who pays (the first person)")
+    parser.add_argument(
+        "--outcome",
+        default="",
+        choices=("", *_OUTCOMES),
+        metavar="OUTCOME",
+        help=f"{', '.join(_OUTCOMES)} (confirm)",
+    )
+    parser.add_argument("--keys", default="", metavar="DIR", help="the sandbox's keys folder (./.paysim)")
+    parser.add_argument("--token", default="", help="the sandbox's token, where it has one")
+
+
+_OUTCOMES: Final = (
+    "confirm",
+    "refuse",
+    "wrong_pin",
+    "no_money",
+    "silence",
+    "ok_but_unpaid",
+    "paid_but_cancel_shown",
+)
 
 
 def _bench(parser: argparse.ArgumentParser) -> None:
@@ -169,6 +216,9 @@ def _bench(parser: argparse.ArgumentParser) -> None:
 
 _COMMANDS: Final = {
     "demo": (_demo, "one payment over each channel, in a minute", ""),
+    "serve": (serving.add, "serve WeChat Pay and the control API on this machine", _ABOUT_SERVE),
+    "run": (_run_options, "run a program whose wallet calls lead to a sandbox", _ABOUT_RUN),
+    "pay": (_pay, "be the phone: pay what a merchant shows", ""),
     "decode": (_decode, "say what a text, a picture or a file is", _ABOUT_DECODE),
     "qr": (_qr, "make a QR code or a Code 128", _ABOUT_QR),
     "verify": (_verify, "check a journal: chain, replay, every invariant", ""),

@@ -124,6 +124,12 @@ class Screen:
             yield show
 
     @staticmethod
+    def flush() -> None:
+        """Let what was said reach whoever reads, before a wait."""
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+    @staticmethod
     def complain(text: str) -> None:
         """Lines on stderr, each with the command's name before it."""
         for line in text.split("\n"):

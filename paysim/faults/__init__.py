@@ -1,6 +1,7 @@
 """What goes wrong, and when: values, never flags inside a machine."""
 
-from .fault import ACTIONS, POINTS, Fault
+from .fault import ACTIONS, EVERYWHERE, POINTS, Fault
+from .limiter import Limiter
 from .plan import FaultPlan
 
-__all__ = ["ACTIONS", "POINTS", "Fault", "FaultPlan"]
+__all__ = ["ACTIONS", "EVERYWHERE", "POINTS", "Fault", "FaultPlan", "Limiter"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .fault import Fault
+from .fault import EVERYWHERE, Fault
 
 __all__ = ["FaultPlan"]
 
@@ -28,13 +28,20 @@ class FaultPlan:
         """Add a fault behind the others."""
         self._left.append((fault, fault.times))
 
-    def take(self, point: str, verb: str, channel: str) -> Fault | None:
-        """The fault that strikes this message, used up once; None where none does."""
+    def take(
+        self, point: str, verb: str, channel: str, *, path: str = "", actions: frozenset[str] = EVERYWHERE
+    ) -> Fault | None:
+        """The fault of these actions that strikes this message, used up once; None where none does."""
         for index, (fault, left) in enumerate(self._left):
-            if fault.strikes(point, verb, channel):
+            if fault.action in actions and fault.strikes(point, verb, channel, path):
                 self._left[index : index + 1] = [(fault, left - 1)] if left > 1 else []
                 return fault
         return None
+
+    def standing(self, point: str, action: str, verb: str, channel: str, *, path: str = "") -> Fault | None:
+        """The fault that would strike with this action; it is not used up."""
+        found = (fault for fault, _ in self._left if fault.action == action)
+        return next((fault for fault in found if fault.strikes(point, verb, channel, path)), None)
 
     def mark(self) -> tuple[tuple[Fault, int], ...]:
         """What can still strike, for `restore`."""

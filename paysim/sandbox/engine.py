@@ -334,7 +334,7 @@ class Engine:
         minor: int = 0,
     ) -> None:
         """Keep a message under way: a timer delivers it."""
-        due_ms = at_ms + fault.delay_s * SECOND_MS
+        due_ms = at_ms + round(fault.delay_s * SECOND_MS)
         delivery = f"{history.shop_version + 1:06d}"  # so that they sort as they were sent
         data = {"delivery": delivery, "due_ms": due_ms, **message}
         draft.at_shop(history, Event("delayed", at_ms, operation, minor, data=data))

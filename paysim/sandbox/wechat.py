@@ -7,7 +7,7 @@ merchant outside comes by the wire (`receive`); a shop inside asks by the same s
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -15,6 +15,7 @@ import msgspec
 from paysim.channels import Claim, Presented, ShopFacts, operator
 from paysim.channels.operator import Ask
 from paysim.codec.http import Request
+from paysim.core.callback import Callback
 from paysim.core.clock import MINUTE_MS, SystemClock
 from paysim.core.errors import UsageError
 from paysim.core.event import Event
@@ -65,7 +66,7 @@ class WeChatPay:
         self._merchants: dict[str, Merchant] = {}
         self._people: dict[str, str] = {}
         self._door: tuple[str, Transaction] | None = None
-        self._fees: dict[str, int] = {}
+        self._listener: Callable[[str, int], None] | None = None
 
     # Merchants and people. --------------------------------------------------------------------
 
@@ -414,6 +415,41 @@ class WeChatPay:
         if forced == "delay":
             data["due_ms"] = at_ms + _LATE_MS
         draft.owe(f"callback/{id}", (None, data["due_ms"]), Event("owed", at_ms, data=data), 0)
+        if self._listener is not None:
+            self._listener(id, data["due_ms"])
+
+    def callback(self, id: str) -> Callback:
+        """A callback with what came of it; it has no events where none was written."""
+        return self._engine.run(lambda: Callback(id, self._engine.journal.stream(f"callback/{id}")))
+
+    def callbacks(self) -> list[Callback]:
+        """Every callback, the oldest first."""
+
+        def work() -> list[Callback]:
+            streams = self._engine.journal.streams("callback/")
+            found = [Callback(name.partition("/")[2], events) for name, events in streams]
+            return sorted(found, key=lambda one: (one.events[0].at_ms, one.id))
+
+        return self._engine.run(work)
+
+    def listen(self, listener: Callable[[str, int], None] | None) -> None:
+        """Tell `listener` the id and time (Unix ms) of each callback from now on, before it is written."""
+        self._listener = listener
+
+    def record(self, id: str, kind: str, due_ms: int | None, data: Mapping[str, Any]) -> None:
+        """Write down what came of a callback, and when it goes out next."""
+        engine = self._engine
+
+        def work() -> None:
+            stream = f"callback/{id}"
+            events = engine.journal.stream(stream)
+            kept = {**data, **({} if due_ms is None else {"due_ms": due_ms})}
+            draft = engine.draft()
+            event = Event(kind, engine.now_ms(), data=kept)
+            draft.owe(stream, (events[-1].data.get("due_ms"), due_ms), event, len(events))
+            draft.commit()
+
+        engine.run(work)
 
     def forget(self) -> None:
         """Drop what was loaded."""

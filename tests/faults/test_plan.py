@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from paysim import Fault, UsageError
-from paysim.faults import ACTIONS, POINTS, FaultPlan
+from paysim.faults import ACTIONS, EVERYWHERE, POINTS, FaultPlan, Limiter
 
 # fault, point, verb, channel, whether it strikes
 MATCHES: list[tuple[Fault, str, str, str, bool]] = [
@@ -47,8 +47,36 @@ def test_what_is_no_fault(wrong: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("action", ACTIONS)
-def test_every_point_has_every_action(point: str, action: str) -> None:
-    assert Fault(point, action).strikes(point, "refund", "qr.merchant")
+def test_an_action_happens_where_the_table_says(point: str, action: str) -> None:
+    if point in ACTIONS[action].points:
+        assert Fault(point, action).strikes(point, "refund", "qr.merchant")
+    else:
+        with pytest.raises(UsageError, match="happens to"):
+            Fault(point, action)
+
+
+@pytest.mark.parametrize("action", sorted(ACTIONS.keys() - EVERYWHERE))
+def test_what_is_for_the_wire_leaves_shops_inside_alone(action: str) -> None:
+    point = ACTIONS[action].points[0]
+    plan = FaultPlan([Fault(point, action)])
+    assert plan.take(point, "refund", "qr.merchant") is None
+    assert plan.standing(point, action, "refund", "") is plan.faults[0]
+    assert plan.take(point, "refund", "", actions=frozenset({action})) is not None
+
+
+def test_a_path_matches_as_a_pattern() -> None:
+    fault = Fault("request", path="/v3/refund/*")
+    assert fault.strikes("request", "", "", "/v3/refund/domestic/refunds")
+    assert not fault.strikes("request", "", "", "/v3/pay/transactions/native")
+
+
+def test_a_limiter_lets_so_many_through_a_second() -> None:
+    limiter = Limiter()
+    assert [limiter.over("refund", 3, at) for at in (0, 100, 200, 300, 999)] == [False] * 3 + [True] * 2
+    assert not limiter.over("query", 3, 999)
+    assert not limiter.over("refund", 3, 1000)
+    assert limiter.over("refund", 3, 1050)
+    assert not limiter.over("refund", 3, 1100)
 
 
 def test_a_fault_strikes_as_often_as_it_says() -> None:

@@ -115,8 +115,8 @@ class Answer(NamedTuple):
     """What comes back for a request: the HTTP answer, and the facts that follow.
 
     `code` and `why` say what a refusal is and, in plain words, where it comes from; `outcome` is the same
-    for a shop inside the sandbox. `verb` and `mchid` are for faults and the request log, `warning` for what
-    was taken although the real service may not.
+    for a shop inside the sandbox. `verb` and `mchid` are for faults and the request log, `fault` is what
+    went wrong on purpose, `warning` what was taken although the real service may not.
     """
 
     response: Response
@@ -128,6 +128,7 @@ class Answer(NamedTuple):
     verb: str = ""
     mchid: str = ""
     warning: str = ""
+    fault: str = ""
 
 
 def order_key(mchid: str, out_trade_no: str) -> str:

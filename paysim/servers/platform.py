@@ -1,0 +1,138 @@
+"""What a running sandbox is made of: the sandbox, its courier, its request log, and how to begin anew."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from paysim.core.clock import SystemClock
+from paysim.core.errors import UsageError
+from paysim.core.money import Money
+from paysim.core.operation import Verb
+from paysim.core.ports import Clock
+from paysim.operators.wechat.merchants import Merchant, Settings
+from paysim.sandbox import Sandbox
+from paysim.sandbox.wechat import FEE_PPM
+
+from .courier import Courier
+from .request_log import RequestLog
+from .webhooks import Policy, Sender
+
+__all__ = ["PEOPLE", "SHOP", "Platform"]
+
+SHOP: Final = "Sandbox Shop"
+PEOPLE: Final = ("Alice", "Bob")
+_BALANCE: Final = Money("CNY", 10_000_00)
+
+
+class Platform:
+    """A sandbox with everything around it that moves by itself.
+
+    `open` makes the sandbox, again at each reset; `say` tells the person at the prompt one line. Make and use
+    it inside a running event loop.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Sandbox],
+        *,
+        settings: Settings,
+        policy: Policy,
+        say: Callable[[str], None],
+        resettable: bool = True,
+    ) -> None:
+        self._make = make
+        self._settings = settings
+        self._say = say
+        self._resettable = resettable
+        self.policy = policy
+        self.sender = Sender(policy, say=say)
+        self.log = RequestLog()
+        self.changed = asyncio.Event()
+        self._pulse: asyncio.Task[None] | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self.sandbox = self._make()
+        try:
+            self.sandbox.wechat.settings = self._settings
+            self.merchant = self._furnish()
+            self.courier = Courier(self.sandbox, self.sender, self._say)
+        except BaseException:
+            self.sandbox.close()
+            raise
+
+    def _furnish(self) -> Merchant:
+        """A default merchant and two people, where there are none."""
+        sandbox = self.sandbox
+        known = sandbox.wechat.merchants()
+        if known:
+            return known[0]
+        merchant = sandbox.wechat.onboard(sandbox.shop(SHOP, fee_ppm=FEE_PPM).facts)
+        for name in PEOPLE:
+            sandbox.person(name, balance=_BALANCE)
+        return merchant
+
+    def start(self) -> None:
+        """Let timers ring and callbacks go out."""
+        self._pulse = asyncio.get_running_loop().create_task(self.courier.run())
+
+    async def stop(self) -> None:
+        """Let go of everything; what is owed stays owed in the journal."""
+        await self._halt()
+        await self.sender.close()
+        self.sandbox.close()
+
+    async def _halt(self) -> None:
+        if self._pulse is not None:
+            self._pulse.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._pulse
+            self._pulse = None
+        await self.courier.stop()
+
+    async def reset(self) -> None:
+        """Begin a new journal. Raises UsageError where the journal is a file that shall stay."""
+        if not self._resettable:
+            raise UsageError("the journal is a file; start with --allow-reset to let it be replaced")
+        await self._halt()
+        self.sandbox.close()
+        self.log.clear()
+        self._begin()
+        self.start()
+
+    async def deliver_early(self, verb: str) -> None:
+        """Where a fault says so, deliver what is owed now, before the answer goes out."""
+        faults = self.sandbox.faults
+        if faults.standing("callback", "early", verb, "") is None:
+            return
+        faults.take("callback", verb, "", actions=frozenset({"early"}))
+        await self.courier.flush()
+
+    async def pay(self, *asked: Any) -> Any:
+        """What comes of a person's act, once an early callback is through."""
+        paid = self.sandbox.wechat.payer.pay(*asked)
+        self.courier.wake()
+        await self.deliver_early(Verb.AUTHORIZE)
+        return paid
+
+    def configuration(self) -> Mapping[str, Any]:
+        """What a client of the default merchant is configured with, keys and all."""
+        keys = self.sandbox.wechat.keys(self.merchant.mchid)
+        if keys is None:
+            raise UsageError("the default merchant is gone; reset the sandbox")
+        return {
+            "mchid": self.merchant.mchid,
+            "appid": self.merchant.apps[0].appid,
+            "serial_no": keys.serial,
+            "public_key_id": self.sandbox.wechat.secrets.public_key_id(),
+            "apiv3_key": keys.api_v3_key,
+            "apiv2_key": keys.api_v2_key,
+        }
+
+
+def clock_named(name: str) -> Clock | None:
+    """The clock of a sandbox by name: real, or virtual (None: the sandbox makes one)."""
+    return SystemClock() if name == "real" else None

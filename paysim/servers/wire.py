@@ -1,0 +1,240 @@
+"""The operators' face: a request off the socket, through the machine, and its answer back on the socket.
+
+Here faults strike requests and answers: what is lost, late, cut, refused or signed wrong on purpose.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import time
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, Final
+
+import msgspec
+
+from paysim.codec.http import Request, Response
+from paysim.core.errors import StoreError
+from paysim.core.operation import Verb
+from paysim.faults import ACTIONS, Fault, Limiter
+from paysim.operators.wechat import service
+from paysim.operators.wechat.errors import CODES, WeChatError
+from paysim.operators.wechat.spoiling import SPOILS, Signed, spoil
+from paysim.operators.wechat.world import Answer
+
+from .platform import Platform
+
+__all__ = ["MAX_BODY", "WeChatFace", "read_body"]
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+MAX_BODY: Final = 2 * 1024 * 1024
+"""Bytes of a request's body. Assumed: the largest upload of APIv3 (an image) has 2 MB"""
+
+BODY_S: Final = 10.0
+"""How long a client may take to send its body."""
+
+_REQUEST_ACTIONS: Final = frozenset(a for a, row in ACTIONS.items() if "request" in row.points) - {"limit"}
+_ANSWER_ACTIONS: Final = frozenset(a for a, row in ACTIONS.items() if "answer" in row.points)
+_RESET: Final = struct.pack("ii", 1, 0)
+
+
+async def read_body(receive: Receive, most: int = MAX_BODY) -> bytes | None:
+    """A request's whole body; None where it is too long, too slow, or its sender went away."""
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(BODY_S):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                part: bytes = message.get("body", b"")
+                size += len(part)
+                if size > most:
+                    return None
+                parts.append(part)
+                if not message.get("more_body"):
+                    return parts[0] if len(parts) == 1 else b"".join(parts)
+    except TimeoutError:
+        return None
+
+
+async def answer(send: Send, status: int, headers: Iterable[tuple[str, str]], body: bytes) -> None:
+    """Send an answer."""
+    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    if status != 204 and not any(name == b"content-length" for name, _ in raw):
+        raw.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})
+
+
+def cut(scope: Scope, *, reset: bool = False) -> None:
+    """Close the connection without another byte; with `reset` so that the client sees it reset."""
+    transport = scope["state"]["transport"]
+    if reset:
+        raw = transport.get_extra_info("socket")
+        if raw is not None:
+            with contextlib.suppress(OSError):
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    transport.abort()
+
+
+class WeChatFace:
+    """WeChat Pay's API, as an ASGI application."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._limiter = Limiter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        body = await read_body(receive)
+        if body is None:
+            with contextlib.suppress(RuntimeError):
+                await answer(send, 413, (("Connection", "close"),), b"")
+            return
+        request = _request(scope, body)
+        began = time.perf_counter()
+        given, response = await self._exchange(scope, send, request)
+        elapsed_ms = (time.perf_counter() - began) * 1000
+        platform = self._platform
+        platform.log.add(request, response, given, platform.sandbox.wechat.wall_ms(), elapsed_ms)
+
+    async def _exchange(self, scope: Scope, send: Send, request: Request) -> tuple[Answer, Response | None]:
+        """What the machine answered, and what of it was sent: None for nothing."""
+        faults = self._platform.sandbox.faults
+        if not faults.faults:
+            given = self._respond(request)
+            await self._send(send, given.response)
+            return given, given.response
+        verb, channel = service.verb_of(request), _channel(request)
+        fault = faults.take("request", verb, channel, path=request.path, actions=_REQUEST_ACTIONS)
+        refused = self._limited(request, verb, channel)
+        if fault is not None and fault.action in ("lose", "reset"):
+            cut(scope, reset=fault.action == "reset")
+            return _unanswered(f"{fault.action} of the request"), None
+        if fault is not None and fault.action == "delay":
+            await asyncio.sleep(fault.delay_s)
+        elif fault is not None:
+            refused = self._error(request, fault, "before the effect")
+        given = refused or self._respond(request, early=self._early(verb))
+        late = faults.take("answer", verb, channel, path=request.path, actions=_ANSWER_ACTIONS)
+        await self._flush_early(verb)
+        return await self._answered(scope, send, request, given, late)
+
+    def _respond(self, request: Request, early: bool = False) -> Answer:
+        wechat = self._platform.sandbox.wechat
+        try:
+            if not early:
+                given = wechat.receive(request)
+            else:
+                kept, wechat.settings = wechat.settings, msgspec.structs.replace(wechat.settings, refund_ms=0)
+                try:
+                    given = wechat.receive(request)
+                finally:
+                    wechat.settings = kept
+        except StoreError as error:
+            why = f"the journal could not be written; nothing was done: {error}"
+            return service.error_answer(WeChatError("SYSTEM_ERROR", why=why), request, wechat)
+        if given.facts:
+            self._platform.courier.wake()
+        return given
+
+    def _early(self, verb: str) -> bool:
+        """Whether a refund's callback shall overtake its answer."""
+        standing = self._platform.sandbox.faults.standing("callback", "early", Verb.REFUND, "")
+        return verb == Verb.REFUND and standing is not None
+
+    async def _flush_early(self, verb: str) -> None:
+        if verb == Verb.REFUND:
+            await self._platform.deliver_early(Verb.REFUND)
+
+    def _limited(self, request: Request, verb: str, channel: str) -> Answer | None:
+        platform = self._platform
+        faults = platform.sandbox.faults
+        limit = faults.standing("request", "limit", verb, channel, path=request.path)
+        if limit is None:
+            return None
+        wechat = platform.sandbox.wechat
+        if not self._limiter.over(verb or request.path, limit.per_s, wechat.wall_ms()):
+            return None
+        faults.take("request", verb, channel, path=request.path, actions=frozenset({"limit"}))
+        why = f"a fault limits this to {limit.per_s} requests a second"
+        error = WeChatError("FREQUENCY_LIMITED", why=why)
+        return service.error_answer(error, request, wechat)._replace(fault="limit", verb=verb)
+
+    def _error(self, request: Request, fault: Fault, when: str) -> Answer:
+        code = fault.code if fault.code in CODES else "SYSTEM_ERROR"
+        error = WeChatError(code, why=f"a fault answers {code}, {when}")
+        given = service.error_answer(
+            error, request, self._platform.sandbox.wechat, service.statuses_of(request)
+        )
+        return given._replace(fault=f"error {when}")
+
+    async def _answered(
+        self, scope: Scope, send: Send, request: Request, given: Answer, fault: Fault | None
+    ) -> tuple[Answer, Response | None]:
+        response = given.response
+        if fault is None:
+            await self._send(send, response)
+            return given, response
+        action = fault.action
+        given = given._replace(fault=f"{action} of the answer")
+        if action == "lose" or action == "reset":
+            cut(scope, reset=action == "reset")
+            return given, None
+        if action == "delay":
+            await asyncio.sleep(fault.delay_s)
+        elif action == "error":
+            response = self._error(request, fault, "after the effect").response
+        elif action == "truncate":
+            await self._truncated(scope, send, response)
+            return given, response
+        elif action in SPOILS and response.header("Wechatpay-Signature"):
+            response = self._spoilt(action, given, response)
+        await self._send(send, response)
+        return given, response
+
+    def _spoilt(self, action: str, given: Answer, response: Response) -> Response:
+        wechat = self._platform.sandbox.wechat
+        platform = wechat.platform(given.mchid)
+        signed = Signed(response.headers, response.body, platform, wechat.wall_ms(), wechat.nonce())
+        headers, body = spoil(action, signed)
+        return Response(response.status, headers, body)
+
+    async def _send(self, send: Send, response: Response) -> None:
+        await answer(send, response.status, response.headers, response.body)
+
+    async def _truncated(self, scope: Scope, send: Send, response: Response) -> None:
+        headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.headers]
+        headers.append((b"content-length", b"%d" % max(len(response.body), 2)))
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        half = response.body[: len(response.body) // 2]
+        await send({"type": "http.response.body", "body": half, "more_body": True})
+        await asyncio.sleep(0)
+        scope["state"]["transport"].close()
+
+
+def _unanswered(fault: str) -> Answer:
+    return Answer(Response(0), fault=fault)
+
+
+def _channel(request: Request) -> str:
+    """The channel that a prepay request is for; "" for the others."""
+    if not request.path.startswith("/v3/pay/transactions/") or request.method != "POST":
+        return ""
+    last = request.path.rpartition("/")[2]
+    return {"native": "qr.wechat", "close": ""}.get(last, "in_app.wechat")
+
+
+def _request(scope: Scope, body: bytes) -> Request:
+    """The request as a value: its target as it was sent."""
+    target = scope["raw_path"].decode("latin-1")
+    if scope["query_string"]:
+        target += "?" + scope["query_string"].decode("latin-1")
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    return Request(scope["method"], target, headers, body)
