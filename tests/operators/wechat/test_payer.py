@@ -31,7 +31,8 @@ def counter_of(kind: str) -> tuple[Counter, str]:
     """A merchant with three apps, and the prepay id of an order for Alice in the app of this kind."""
     counter = Counter(apps=APPS)
     appid = APP_OF[kind]
-    more = {"payer": {"openid": counter.openid(appid=appid)}} if KINDS[kind] == "jsapi" else {}
+    jsapi = KINDS[kind] == "jsapi"
+    more: dict[str, Any] = {"payer": {"openid": counter.openid(appid=appid)}} if jsapi else {}
     return counter, counter.shown(KINDS[kind], appid=appid, **more)
 
 
