@@ -11,6 +11,10 @@ Override `paysim_seed` or `paysim_clock`, as any fixture, for another seed or an
         assert order.refund().done
         assert alice.balance() == CNY("20")
 
+`paysim_server` is a running sandbox: point a WeChat Pay client at `paysim_server.base_url`, pay with
+`paysim_server.pay(code_url)`, look at `.deliveries`, add `.faults`, move its `.clock` (a virtual one).
+Override `paysim_server_options` for another one.
+
 pytest loads this module in every project that has paysim installed: nothing of paysim is imported here until
 a fixture is used.
 """
@@ -23,9 +27,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from paysim import Sandbox, VirtualClock
+    from pathlib import Path
 
-__all__ = ["paysim_clock", "paysim_sandbox", "paysim_seed"]
+    from paysim import Sandbox, VirtualClock
+    from paysim.servers.server import Options
+
+    from .server import RunningServer
+
+__all__ = ["paysim_clock", "paysim_sandbox", "paysim_seed", "paysim_server", "paysim_server_options"]
 
 
 @pytest.fixture
@@ -54,3 +63,26 @@ def paysim_sandbox(paysim_seed: int, paysim_clock: VirtualClock) -> Iterator[San
     with Sandbox(seed=paysim_seed, clock=paysim_clock) as sandbox:
         yield sandbox
         sandbox.verify()
+
+
+@pytest.fixture
+def paysim_server_options(paysim_seed: int, tmp_path_factory: pytest.TempPathFactory) -> Options:
+    """How `paysim_server` is served: free ports, a virtual clock, keys shared by the tests of one run."""
+    from paysim.servers.server import Options
+
+    return Options(port=0, clock="virtual", seed=paysim_seed, keys=_keys(tmp_path_factory))
+
+
+def _keys(folders: pytest.TempPathFactory) -> Path:
+    """One keys folder a run: minting takes most of a server's start."""
+    return folders.getbasetemp() / "paysim-keys"
+
+
+@pytest.fixture
+def paysim_server(paysim_server_options: Options) -> Iterator[RunningServer]:
+    """A running sandbox; after the test it is verified and closed, and nothing of it is left."""
+    from .server import RunningServer
+
+    with RunningServer(paysim_server_options) as server:
+        yield server
+        server.sandbox.verify()
