@@ -5,23 +5,27 @@ Source: WeChat Pay merchant documentation, the tables of each interface; facts/w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
+from paysim.codec.http import Request
 from paysim.core.event import Event
 from paysim.core.operation import Operation, Status, Verb
 from paysim.core.state import State
 from paysim.core.transaction import Transaction
 
 from .errors import WeChatError
+from .hosts import WECHAT_HOSTS
 from .numbers import rfc3339, transaction_id
 from .world import World
 
 __all__ = [
     "TRADE_STATES",
     "bank_type",
+    "called_at",
     "details",
     "order_body",
     "paid_at",
@@ -78,6 +82,19 @@ def read_body(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise WeChatError("PARAM_ERROR", "请求体必须是JSON对象", "the body must be a JSON object")
     return value
+
+
+_HOST: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
+
+
+def called_at(request: Request) -> str:
+    """The address that the caller used, without a path: https for the wallet's names, else http.
+
+    A Host that is none counts as the wallet's. Source: facts/wechat 2.2, links for downloads
+    """
+    found = _HOST.fullmatch(request.header("host"))
+    host = found[0] if found else WECHAT_HOSTS[0]
+    return f"{'https' if host.partition(':')[0].lower() in WECHAT_HOSTS else 'http'}://{host}"
 
 
 # An order as JSON. --------------------------------------------------------------------------------

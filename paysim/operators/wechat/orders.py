@@ -21,7 +21,7 @@ from paysim.ledger import accounts
 
 from .errors import WeChatError, param_error, refused
 from .merchants import App, Merchant
-from .messages import details, order_body, paid_at, refund_asked, refund_body
+from .messages import called_at, details, order_body, paid_at, refund_asked, refund_body
 from .numbers import (
     code_url,
     h5_url,
@@ -228,15 +228,10 @@ def _presented(
     return Event("presented", now_ms, data=data), shown
 
 
-_API_HOSTS: Final = ("api.mch.weixin.qq.com", "api2.mch.weixin.qq.com", "apihk.mch.weixin.qq.com")
-
-
 def _h5_base(asked: Asked) -> str:
     """The wallet's own host for a call that came under its name, else ours on the Host that was called."""
-    host = asked.request.header("host")
-    if not host or host.partition(":")[0].lower() in _API_HOSTS:
-        return "https://wx.tenpay.com"
-    return f"http://{host}/_paysim"
+    base = called_at(asked.request)
+    return "https://wx.tenpay.com" if base.startswith("https:") else f"{base}/_paysim"
 
 
 # Asking and closing. ------------------------------------------------------------------------------

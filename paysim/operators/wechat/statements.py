@@ -26,7 +26,7 @@ from paysim.core.transaction import Transaction
 
 from .bills import FundRow, TradeRow, fund_bill, gzipped, hash_value, trade_bill
 from .errors import param_error, refused
-from .messages import bank_type, details, paid_at, trade_type
+from .messages import bank_type, called_at, details, paid_at, trade_type
 from .numbers import transaction_id
 from .world import Asked, Done, World
 
@@ -69,12 +69,12 @@ class _Bill(msgspec.Struct, frozen=True, array_like=True):
 
 def trade(asked: Asked) -> Done:
     """Where the trade bill of a day can be downloaded."""
-    return _offered(asked, "trade", asked.query.get("bill_type", "ALL"))
+    return _offered(asked, "trade", asked.query.get("bill_type") or "ALL")
 
 
 def fund(asked: Asked) -> Done:
     """Where the money bill of a day can be downloaded."""
-    return _offered(asked, "fund", asked.query.get("account_type", "BASIC"))
+    return _offered(asked, "fund", asked.query.get("account_type") or "BASIC")
 
 
 def _offered(asked: Asked, kind: str, part: str) -> Done:
@@ -91,7 +91,7 @@ def _offered(asked: Asked, kind: str, part: str) -> Done:
             "NO_STATEMENT_EXIST", "账单文件不存在", f"nothing happened on {day} that is on this bill"
         )
     hashed = gzipped(content) if bill.packed and world.settings.gzip_hash == "file" else content
-    url = f"{_base(asked)}/v3/billdownload/file?token={_token(bill, world)}"
+    url = f"{called_at(asked.request)}/v3/billdownload/file?token={_token(bill, world)}"
     return Done({"hash_type": "SHA1", "hash_value": hash_value(hashed), "download_url": url})
 
 
@@ -114,12 +114,6 @@ def _months_before(day: date, months: int) -> date:
     """The same day some months earlier, or the last day of a month that is too short for it."""
     year, month = divmod(day.year * 12 + day.month - 1 - months, 12)
     return date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
-
-
-def _base(asked: Asked) -> str:
-    """The address that the caller used: clients join it with their own gateway. Source: facts/wechat 2.2"""
-    host = asked.request.header("host") or "api.mch.weixin.qq.com"
-    return f"{'https' if host.partition(':')[0].endswith('.weixin.qq.com') else 'http'}://{host}"
 
 
 def download(asked: Asked) -> Done:
