@@ -97,8 +97,9 @@ _VALUES: Final = (
 )
 """What prompt.html says of one payment."""
 
-_REDIRECT: Final = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:[/?#].*)?")
-_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f\\]")
+_REDIRECT: Final = re.compile(
+    r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:[/?#][^\x00-\x1f\x7f\\]*)?"
+)
 
 
 class OrderView(NamedTuple):
@@ -362,9 +363,7 @@ def _back(url: str, domains: Sequence[str]) -> str:
     No user name, backslash or control character, which browsers and we might read differently.
     """
     found = _REDIRECT.fullmatch(url)
-    if found is None or _UNPRINTABLE.search(url):
-        return ""
-    return url if _on(found[1].lower(), domains) else ""
+    return url if found is not None and _on(found[1].lower(), domains) else ""
 
 
 def _refusal(order: OrderView | None, agent: str, referer: str, redirect: str) -> tuple[str, str]:

@@ -89,9 +89,10 @@ class Page {
         },
         postMessage(data, target) {
           const copy = structuredClone(data);
+        const from = sender.origin;
           setImmediate(() => {
             if (!other.closed && (target === "*" || target === other.origin)) {
-              other.hear({ origin: sender.origin, source: other.see(sender), data: copy });
+              other.hear({ origin: from, source: other.see(sender), data: copy });
             }
           });
         },

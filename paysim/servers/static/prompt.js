@@ -28,6 +28,7 @@
     line.textContent = text;
     line.className = kind;
     line.hidden = false;
+    line.scrollIntoView?.({ block: "nearest" });
   }
 
   /* Nothing can be chosen any more: why. */
