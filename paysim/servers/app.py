@@ -8,7 +8,6 @@ from typing import Any, Final
 from starlette.applications import Starlette
 
 from paysim.operators.wechat.hosts import WECHAT_HOSTS
-from paysim.operators.wechat.numbers import H5_PATH
 
 from . import control, pages
 from .counter import Counter
@@ -41,7 +40,7 @@ class App:
             await self._wechat(scope, receive, send)
         elif path.startswith(_OURS) and not _is_wallet(scope):
             await self._control(scope, receive, send)
-        elif path == H5_PATH and _is_wallet(scope):
+        elif path.startswith(pages.WALLET_FOLDER) and _is_wallet(scope):
             await self._pages(scope, receive, send)
         elif path in ("/", _PREFIX) and not _is_wallet(scope):
             await answer(send, 307, (("Location", f"{_OURS}openapi.json"),), b"")
