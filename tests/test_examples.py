@@ -29,6 +29,9 @@ SETUP = (
 )
 """The README's two commands, as promised."""
 
+BY_RUN = ("10_wechatpayv3",)
+"""Examples that are clients of the real service: `paysim run` leads them to a sandbox."""
+
 MARK = re.compile(r"^<!-- run: (?P<name>.*?) -->$", re.MULTILINE)
 _LINES = r"(?:(?!```$).*\n)*"
 BLOCK = re.compile(
@@ -63,7 +66,7 @@ def printed(script: Path, folder: Path) -> str:
     }
     environment["PYTHONIOENCODING"] = "utf-8"
     done = subprocess.run(
-        [sys.executable, str(script)],
+        [*_before(script), sys.executable, str(script)],
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -74,6 +77,10 @@ def printed(script: Path, folder: Path) -> str:
     )
     assert done.returncode == 0, f"{script.name} ended with {done.returncode}:\n{done.stderr}"
     return done.stdout
+
+
+def _before(script: Path) -> tuple[str, ...]:
+    return (sys.executable, "-m", "paysim", "run", "--") if script.stem in BY_RUN else ()
 
 
 def fences(text: str) -> list[str]:
