@@ -24,6 +24,7 @@ _EPILOG: Final = """\
 A sandbox for payments: real protocols, no real money. Examples:
 
   paysim run -- python shop.py             your WeChat Pay program, unchanged, against a sandbox
+  paysim pay 'weixin://wxpay/...'          be the phone that scans its code
   paysim demo                              pay by each QR way, refund, decline, lose an answer and find it
   paysim decode 000201...6304A13A          what is in a code, and what is wrong with it
   paysim decode photo.png --json           the same for a picture, for programs
@@ -160,13 +161,25 @@ Exit codes: 0 valid, 1 not valid, 2 not understood, 64 wrong usage.
 """
 _ABOUT_SERVE: Final = """\
 The keys folder's sandbox.json names everything: base URLs, merchant number, app id, serials, key files.
---json prints the same object. The control API is described at /_paysim/openapi.json.
+--json prints the same object. The control API is described at /_paysim/openapi.json. SIGINT, SIGTERM and
+SIGHUP end it, with exit code 0. For a program that shall run unchanged: paysim run.
 """
 _ABOUT_RUN: Final = """\
-The program runs in an environment that leads the wallets' own host names to the sandbox (HTTPS_PROXY and the
-CA variables); every other host is refused unless --allow-host names it. The exit code is the program's.
+The program runs in an environment that leads the wallets' own host names to a sandbox of its own (HTTPS_PROXY
+and the CA variables; PAYSIM_KEYS is the keys folder); every other host is refused unless --allow-host names
+it. The sandbox ends with the program. Several at once want a --keys folder each.
 
   paysim run -- python shop.py
+  paysim run --auto-pay 2 -- pytest tests
+
+Exit codes: the program's; 128 and the number where a signal ended it; 127 no such command, 126 it cannot be
+executed; 64 wrong usage. SIGTERM and SIGHUP are passed on to the program.
+"""
+_ABOUT_PAY: Final = """\
+The sandbox is the one of the keys folder: --keys, else PAYSIM_KEYS, else ./.paysim. A picture wants
+pip install 'paysim[scan]'.
+
+Exit codes: 0 the payer was told ok, or nothing (silence), 1 cancelled or failed, 64 wrong usage.
 """
 _ABOUT_QR: Final = """\
 Example, a code for 12.80 CNY:
@@ -175,8 +188,12 @@ Example, a code for 12.80 CNY:
 """
 
 
+def _serve_options(parser: argparse.ArgumentParser) -> None:
+    serving.add(parser, serving.DEFAULT_PORT)
+
+
 def _run_options(parser: argparse.ArgumentParser) -> None:
-    serving.add(parser)
+    serving.add(parser, 0)
     parser.add_argument(
         "run_command",
         nargs=argparse.REMAINDER,
@@ -196,7 +213,13 @@ def _pay(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(_OUTCOMES)} (confirm)",
     )
     parser.add_argument("--keys", default="", metavar="DIR", help="the sandbox's keys folder (./.paysim)")
-    parser.add_argument("--token", default="", help="the sandbox's token, where it has one")
+    parser.add_argument(
+        "--token",
+        type=serving.token,
+        default="",
+        metavar="TOKEN",
+        help="the sandbox's token, where it has one",
+    )
 
 
 _OUTCOMES: Final = (
@@ -216,9 +239,9 @@ def _bench(parser: argparse.ArgumentParser) -> None:
 
 _COMMANDS: Final = {
     "demo": (_demo, "one payment over each channel, in a minute", ""),
-    "serve": (serving.add, "serve WeChat Pay and the control API on this machine", _ABOUT_SERVE),
+    "serve": (_serve_options, "serve WeChat Pay and the control API on this machine", _ABOUT_SERVE),
     "run": (_run_options, "run a program whose wallet calls lead to a sandbox", _ABOUT_RUN),
-    "pay": (_pay, "be the phone: pay what a merchant shows", ""),
+    "pay": (_pay, "be the phone: pay what a merchant shows", _ABOUT_PAY),
     "decode": (_decode, "say what a text, a picture or a file is", _ABOUT_DECODE),
     "qr": (_qr, "make a QR code or a Code 128", _ABOUT_QR),
     "verify": (_verify, "check a journal: chain, replay, every invariant", ""),

@@ -7,12 +7,14 @@ import contextlib
 import os
 import signal
 from argparse import Namespace
-from collections.abc import Sequence
+from asyncio.subprocess import Process
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from paysim.core.errors import UsageError
 
 from . import serving
+from .running import ending, running
 from .screen import Screen
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ _PATIENCE_S: Final = 5.0
 
 
 def run(arguments: Namespace, screen: Screen) -> int:
-    """Run the command; its exit code is ours."""
+    """Run the command; its exit code is ours, 128 and the number where a signal ended it."""
     command = arguments.run_command[1:] if arguments.run_command[:1] == ["--"] else arguments.run_command
     if not command:
         raise UsageError("give a command behind --: paysim run -- python shop.py")
@@ -35,40 +37,57 @@ def run(arguments: Namespace, screen: Screen) -> int:
     return asyncio.run(_run(options, command, screen))
 
 
-async def _run(options: Options, command: Sequence[str], screen: Screen) -> int:
-    from paysim.servers.server import Server
+class _Signals:
+    """Signals that ask us to end: before there is a command they end us, then they are passed on to it.
 
-    server = Server(options, screen.complain)
-    described = await server.start()
-    try:
+    A terminal sends Ctrl-C to the command as well as to us: that one is not passed on.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._process: Process | None = None
+
+    def __call__(self, number: int) -> None:
+        if self._process is None:
+            self.number = number
+        elif number != signal.SIGINT:
+            _send(self._process, number)
+
+    def pass_to(self, process: Process) -> None:
+        """Pass on what comes, and what came while the command was started."""
+        self._process = process
+        if self.number:
+            _send(process, self.number)
+
+
+def _send(process: Process, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(number)
+
+
+async def _run(options: Options, command: Sequence[str], screen: Screen) -> int:
+    signals = _Signals()
+    ending(signals)
+    async with running(options, screen) as (server, described):
         screen.result(dict(described))
         screen.flush()
-        environment = server.environment(os.environ)
-        try:
-            process = await asyncio.create_subprocess_exec(*command, env=environment)
-        except FileNotFoundError:
-            screen.complain(f"there is no command {command[0]!r}")
-            return NOT_FOUND
-        except PermissionError:
-            screen.complain(f"{command[0]!r} cannot be executed")
-            return NOT_EXECUTABLE
-        return await _waited(process)
-    finally:
-        await server.stop()
+        if signals.number:
+            return _SIGNALLED + signals.number
+        return await _command(command, server.environment(os.environ), signals, screen)
 
 
-async def _waited(process: asyncio.subprocess.Process) -> int:
-    """The command's exit code; signals that come to us are passed on."""
-    loop = asyncio.get_running_loop()
-
-    def passed(number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(number)
-
-    # A terminal sends Ctrl-C to the command as well: once is enough.
-    loop.add_signal_handler(signal.SIGINT, lambda: None)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, passed, number)
+async def _command(
+    command: Sequence[str], environment: Mapping[str, str], signals: _Signals, screen: Screen
+) -> int:
+    try:
+        process = await asyncio.create_subprocess_exec(*command, env=environment)
+    except FileNotFoundError:
+        screen.complain(f"there is no command {command[0]!r}")
+        return NOT_FOUND
+    except OSError as error:
+        screen.complain(f"{command[0]!r} cannot be executed: {error.strerror}")
+        return NOT_EXECUTABLE
+    signals.pass_to(process)
     try:
         code = await process.wait()
     except asyncio.CancelledError:

@@ -5,57 +5,92 @@ from __future__ import annotations
 import argparse
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from paysim.core.errors import ConfigError
+from paysim.core.errors import ConfigError, UsageError
+
+from . import given
 
 if TYPE_CHECKING:
     from paysim.servers.server import Options
 
-__all__ = ["add", "options"]
+__all__ = ["DEFAULT_PORT", "add", "options", "token"]
+
+DEFAULT_PORT: Final = 8520
 
 
-def add(parser: argparse.ArgumentParser) -> None:
+def add(parser: argparse.ArgumentParser, default_port: int) -> None:
     """The options of a server."""
-    parser.add_argument("--host", default="127.0.0.1", help="where to listen (127.0.0.1)")
-    parser.add_argument("--port", type=int, default=None, help="the operators' port; 0 is any free one")
-    parser.add_argument("--proxy-port", type=int, default=0, metavar="PORT", help="the proxy's port (any)")
-    parser.add_argument(
+    where = parser.add_argument_group("where")
+    where.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
+    where.add_argument(
+        "--port",
+        type=int,
+        help=f"of WeChat Pay and the control API; 0 is any free one ({default_port or 'any'})",
+    )
+    where.add_argument("--proxy-port", type=int, default=0, metavar="PORT", help="of the proxy (any)")
+    where.add_argument("--keys", default=".paysim", metavar="DIR", help="the keys folder (./.paysim)")
+    where.add_argument(
+        "--token", type=token, default="", help="what callers of the control API must say; beyond loopback"
+    )
+
+    world = parser.add_argument_group("the sandbox")
+    world.add_argument(
         "--store", default="memory", metavar="memory|sqlite:///FILE", help="the journal (memory)"
     )
-    parser.add_argument("--durability", choices=("full", "normal"), default="full", help="of a journal file")
-    parser.add_argument("--keys", default=".paysim", metavar="DIR", help="the keys folder (./.paysim)")
-    parser.add_argument("--seed", type=int, help="decides every identifier (0)")
-    parser.add_argument("--clock", choices=("real", "virtual"), default="real", help="(real)")
-    parser.add_argument(
-        "--auto-pay", type=_seconds, metavar="SECONDS", help="somebody pays each order after that time"
+    world.add_argument(
+        "--durability",
+        choices=("full", "normal"),
+        default="full",
+        help="full: on disk before it is answered; normal: a power cut may lose the newest (full)",
     )
-    parser.add_argument(
+    world.add_argument("--allow-reset", action="store_true", help="reset may put a journal file aside")
+    world.add_argument("--seed", type=int, metavar="N", help="decides every identifier (0)")
+    world.add_argument(
+        "--clock",
+        choices=("real", "virtual"),
+        default="real",
+        help="virtual: moved by the control API (real)",
+    )
+    world.add_argument(
+        "--auto-pay",
+        type=_seconds,
+        metavar="SECONDS",
+        help="somebody pays each order after that time (nobody)",
+    )
+    world.add_argument(
         "--refund-seconds", type=_seconds, default=1.0, metavar="N", help="a refund is PROCESSING so long (1)"
     )
-    parser.add_argument(
+    world.add_argument(
+        "--lenient-path", action="store_true", help="take signatures over the decoded path, too"
+    )
+
+    out = parser.add_argument_group("callbacks and other hosts")
+    out.add_argument(
         "--notify-host",
         action="append",
         default=[],
         metavar="GLOB",
-        help="callbacks may go to such hosts, too",
+        help="callbacks may go there, not to loopback alone",
     )
-    parser.add_argument(
+    out.add_argument(
         "--notify-rewrite",
         action="append",
         default=[],
         metavar="PREFIX=URL",
         help="callbacks for PREFIX go to URL: an app's public notify_url leads to its local server",
     )
-    parser.add_argument(
+    out.add_argument(
         "--strict-notify-url", action="store_true", help="call no address that production would not"
     )
-    parser.add_argument(
-        "--allow-host", action="append", default=[], metavar="GLOB", help="the proxy lets such hosts through"
+    out.add_argument(
+        "--allow-host",
+        action="append",
+        type=_host_glob,
+        default=[],
+        metavar="GLOB",
+        help="the proxy lets such hosts through untouched; a wallet's never",
     )
-    parser.add_argument("--allow-reset", action="store_true", help="a journal file may be replaced by reset")
-    parser.add_argument("--lenient-path", action="store_true", help="take signatures over the decoded path")
-    parser.add_argument("--token", default="", help="what callers of the control API must know")
 
 
 def _seconds(text: str) -> float:
@@ -68,8 +103,21 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _host_glob(text: str) -> str:
+    if not text or "/" in text or text.count(":") == 1:
+        raise argparse.ArgumentTypeError(f"a host or a pattern such as *.shop.example, not {text!r}")
+    return text
+
+
+def token(text: str) -> str:
+    """A token as it is given at the prompt: what a header can carry, or nothing."""
+    if not all("!" <= one <= "~" for one in text):
+        raise argparse.ArgumentTypeError("a token is of visible ASCII characters, without spaces")
+    return text
+
+
 def options(arguments: Namespace, default_port: int) -> Options:
-    """The server's options. Raises ConfigError where the extra `serve` is not installed."""
+    """The server's options. Raises UsageError; its ConfigError where the extra `serve` is not installed."""
     try:
         from paysim.operators.wechat.merchants import Settings
         from paysim.servers.server import Options
@@ -87,7 +135,7 @@ def options(arguments: Namespace, default_port: int) -> Options:
         proxy_port=arguments.proxy_port,
         store=arguments.store,
         durability=arguments.durability,
-        keys=Path(arguments.keys),
+        keys=_keys(arguments.keys),
         seed=arguments.seed,
         clock=arguments.clock,
         token=arguments.token,
@@ -96,3 +144,10 @@ def options(arguments: Namespace, default_port: int) -> Options:
         settings=Settings(refund_ms=refund_ms, lenient_path=arguments.lenient_path, **auto),
         policy=Policy(tuple(arguments.notify_host), rewrites, strict=arguments.strict_notify_url),
     )
+
+
+def _keys(name: str) -> Path:
+    path = given.path_of(name)
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent} for --keys {name}; make it first")
+    return path

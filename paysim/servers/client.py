@@ -29,10 +29,12 @@ def found(folder: str | os.PathLike[str]) -> Mapping[str, Any]:
     path = Path(folder) / SANDBOX_FILE
     try:
         described: Mapping[str, Any] = json.loads(path.read_bytes())
-        described["control"]
-    except FileNotFoundError:
-        raise ConfigError(f"no sandbox runs here ({path} is not there); start one: paysim serve") from None
-    except (OSError, ValueError, KeyError, TypeError):
+        urlsplit(described["control"]).port  # noqa: B018  # a URL, or ValueError
+    except (FileNotFoundError, NotADirectoryError):
+        raise ConfigError(
+            f"no sandbox runs here ({path} is not there); start one: paysim serve, or name its --keys DIR"
+        ) from None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         raise ConfigError(f"{path} cannot be read; start the sandbox again: paysim serve") from None
     return described
 
@@ -76,13 +78,28 @@ class Client:
             raise LinkClosed(self._gone(error)) from None
         finally:
             connection.close()
-        if not 200 <= answer.status < 300:
-            raise UsageError(_message(raw, answer.status))
-        return json.loads(raw) if raw else None
+        return self._read(answer.status, raw)
+
+    def _read(self, status: int, raw: bytes) -> Any:
+        good = 200 <= status < 300
+        try:
+            said = json.loads(raw) if raw else None
+        except ValueError:
+            good, said = False, None
+        if good:
+            return said
+        if status == http.client.UNAUTHORIZED:
+            raise UsageError("this sandbox wants its token: --token, or Client(..., token=...)")
+        if isinstance(said, dict) and "message" in said:
+            raise UsageError(str(said["message"]))
+        raise LinkClosed(f"{self.control} answers {status}, and not as a sandbox does{self._stale('may be')}")
 
     def _gone(self, error: Exception) -> str:
-        stale = f"; {Path(self._folder) / SANDBOX_FILE} is stale" if self._folder else ""
-        return f"no sandbox answers at {self.control} ({error}){stale}; start one: paysim serve"
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        return f"no sandbox answers at {self.control} ({reason}){self._stale('is')}; start one: paysim serve"
+
+    def _stale(self, verb: str) -> str:
+        return f"; {Path(self._folder) / SANDBOX_FILE} {verb} stale" if self._folder else ""
 
     # The calls that programs need most. -------------------------------------------------------
 
@@ -115,10 +132,3 @@ class Client:
     def advance(self, seconds: float) -> None:
         """Move a virtual clock."""
         self.call("POST", "/clock", {"advance_s": seconds})
-
-
-def _message(raw: bytes, status: int) -> str:
-    try:
-        return str(json.loads(raw)["message"])
-    except (ValueError, KeyError, TypeError):
-        return f"the sandbox answers {status}"

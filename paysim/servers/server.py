@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -11,11 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
-
-import uvicorn
+from urllib.parse import urlsplit
 
 from paysim.core.clock import SystemClock
-from paysim.core.errors import ConfigError
+from paysim.core.errors import ConfigError, PaysimError
 from paysim.operators.wechat.hosts import WECHAT_HOSTS
 from paysim.operators.wechat.merchants import Settings
 from paysim.sandbox import Sandbox
@@ -23,8 +23,8 @@ from paysim.store import Keyring
 
 from . import tls
 from .app import App
-from .door import GuardedProtocol
 from .environment import environment, trusted_files
+from .listener import Listener
 from .platform import Platform
 from .proxy import Proxy
 from .webhooks import Policy
@@ -33,11 +33,11 @@ __all__ = ["SANDBOX_FILE", "Options", "Server"]
 
 SANDBOX_FILE: Final = "sandbox.json"
 DEFAULT_PORT: Final = 8520
-_KEEP_ALIVE_S: Final = 75
-_HEAD_BYTES: Final = 64 * 1024
 _READY_S: Final = 10.0
+_ANSWER_S: Final = 0.5
 REFUND_MS: Final = 1_000
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+_NEAR: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 _SQLITE: Final = "sqlite:///"
 
 
@@ -75,12 +75,14 @@ class Server:
 
     def __init__(self, options: Options, say: Callable[[str], None]) -> None:
         self.options = options
+        self._host = "127.0.0.1" if options.host == "localhost" else options.host  # one family, one port
         self._say = say
-        self._uvicorn: uvicorn.Server | None = None
+        self._listener: Listener | None = None
         self._serving: asyncio.Task[None] | None = None
         self._proxy: Proxy | None = None
         self._proxy_port = 0
         self._port = 0
+        self._before: bytes | None = None
 
     async def start(self) -> Mapping[str, Any]:
         """Begin to serve, and return what `sandbox.json` says.
@@ -88,7 +90,7 @@ class Server:
         Raises ConfigError for a port that is taken, StoreError for a journal that cannot be used.
         """
         options = self.options
-        listening = _bound(options.host, options.port)
+        listening = _bound(self._host, options.port)
         try:
             self.keyring = Keyring(options.keys)
             self.platform = Platform(
@@ -126,49 +128,33 @@ class Server:
         )
 
     async def _listen(self, listening: socket.socket) -> None:
-        config = uvicorn.Config(
-            App(self.platform, host=self.options.host, token=self.options.token),
-            http=GuardedProtocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="critical",
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=2,
-            h11_max_incomplete_event_size=_HEAD_BYTES,
-        )
-        self._uvicorn = uvicorn.Server(config)
-        self._serving = asyncio.create_task(self._serve(listening))
+        self._listener = Listener(App(self.platform, host=self.options.host, token=self.options.token))
+        self._serving = asyncio.create_task(self._listener.run_on(listening))
         async with asyncio.timeout(_READY_S):
-            while not self._uvicorn.started:
+            while not self._listener.started:
                 if self._serving.done():
                     self._serving.result()
                     raise ConfigError("the server ended before it began")
                 await asyncio.sleep(0.002)
 
-    async def _serve(self, listening: socket.socket) -> None:
-        """uvicorn without its own handling of signals: whoever made the loop decides about those."""
-        if self._uvicorn is not None:
-            await self._uvicorn._serve([listening])
-
     async def _open_proxy(self, port: int) -> None:
         now_ms = SystemClock().now_ms()
         context = tls.server_context(self.keyring, WECHAT_HOSTS, now_ms)
         self._ca = tls.root(self.keyring, WECHAT_HOSTS, now_ms).certificate
-        host = "127.0.0.1" if self.options.host in ("127.0.0.1", "localhost") else self.options.host
-        upstream = (host, self._port)
-        self._proxy = Proxy(upstream, context, WECHAT_HOSTS, self.options.allow_hosts, self._say)
-        self._proxy_port = await self._proxy.start(self.options.host, port)
+        upstream = (_here(self._host), self._port)
+        proxy = Proxy(upstream, context, WECHAT_HOSTS, self.options.allow_hosts, self._say)
+        try:
+            self._proxy_port = await proxy.start(self._host, port)
+        except (OSError, OverflowError) as error:
+            raise _unusable(self._host, port, error, "--proxy-port") from None
+        self._proxy = proxy
 
     # What programs read. ----------------------------------------------------------------------
 
     @property
     def base_url(self) -> str:
         """Where everything answers, without a slash at the end."""
-        host = self.options.host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self._port}"
+        return _url(_here(self._host), self._port)
 
     def description(self) -> dict[str, Any]:
         """What `sandbox.json` says: FILE values are names in the keys folder."""
@@ -179,31 +165,38 @@ class Server:
             "certificate": "apiclient_cert.pem",
             "public_key": "pub_key.pem",
         }
-        host = self.options.host
-        proxy = f"http://{f'[{host}]' if ':' in host else host}:{self._proxy_port}" if self._proxy else None
         return {
             "control": f"{self.base_url}/_paysim",
-            "proxy": proxy,
+            "proxy": self._proxy_url(),
             "ca": tls.CA_FILE if self._proxy else None,
             "wechat": wechat,
             "pid": os.getpid(),
             "keys": str(self.keyring.folder.absolute()),
         }
 
+    def _proxy_url(self) -> str | None:
+        return _url(_here(self._host), self._proxy_port) if self._proxy else None
+
     def _written(self) -> Mapping[str, Any]:
         secrets = self.platform.sandbox.wechat.secrets
         for name, data in secrets.files(self.platform.merchant.mchid).items():
             self.keyring.put(name, data)
         found = self.description()
+        self._before = _still_running(self.keyring.get(SANDBOX_FILE))
         self.keyring.put(SANDBOX_FILE, json.dumps(found, indent=2, ensure_ascii=False).encode() + b"\n")
+        if self._before:
+            self._say(
+                f"another sandbox runs with the keys folder {self.options.keys}: until this one ends,"
+                " `paysim pay` finds this one there; --keys DIR gives each its own"
+            )
         return found
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
         """The environment of a program that shall talk to this sandbox instead of the real service."""
-        if self._proxy is None:
+        proxy = self._proxy_url()
+        if proxy is None:
             raise ConfigError("there is no proxy to lead a program here")
         bundle = tls.bundle(self.keyring, self._ca, trusted_files(base))
-        proxy = f"http://127.0.0.1:{self._proxy_port}"
         found = environment(base, proxy, self.keyring.folder / tls.CA_FILE, bundle)
         return {**found, "PAYSIM_KEYS": str(self.keyring.folder.absolute())}
 
@@ -219,8 +212,9 @@ class Server:
         if self._proxy is not None:
             await self._proxy.stop()
             self._proxy = None
-        if self._uvicorn is not None and self._serving is not None:
-            self._uvicorn.should_exit = True
+        self.platform.stopped = True
+        if self._listener is not None and self._serving is not None:
+            self._listener.leave()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._serving
             self._serving = None
@@ -228,10 +222,17 @@ class Server:
         self._forget_file()
 
     def _forget_file(self) -> None:
-        """Take `sandbox.json` away where it still names this process: nothing answers there any more."""
-        known = self.keyring.get(SANDBOX_FILE)
-        with contextlib.suppress(ValueError, OSError):
-            if known is not None and json.loads(known).get("control") == f"{self.base_url}/_paysim":
+        """Let `sandbox.json` name this sandbox no longer, but another that runs, if there is one.
+
+        A newer one has written its own: that stays.
+        """
+        with contextlib.suppress(ValueError, OSError, AttributeError, PaysimError):
+            known = self.keyring.get(SANDBOX_FILE)
+            if known is None or json.loads(known).get("control") != f"{self.base_url}/_paysim":
+                return
+            if self._before and _still_running(self._before):
+                self.keyring.put(SANDBOX_FILE, self._before)
+            else:
                 (self.keyring.folder / SANDBOX_FILE).unlink()
 
 
@@ -250,10 +251,39 @@ def _bound(host: str, port: int) -> socket.socket:
         listening.listen(512)
     except (OSError, OverflowError) as error:
         listening.close()
-        raise ConfigError(
-            f"port {port} on {host} cannot be used ({error}); give another --port, or 0 for any"
-        ) from None
+        raise _unusable(host, port, error, "--port") from None
     return listening
+
+
+def _unusable(host: str, port: int, error: Exception, option: str) -> ConfigError:
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, socket.gaierror) or number == errno.EADDRNOTAVAIL:
+        return ConfigError(f"this machine has no address {host}; give another --host")
+    if number == errno.EADDRINUSE:
+        return ConfigError(f"port {port} on {host} is taken; give another {option}, or 0 for any free one")
+    why = os.strerror(number) if number else "ports are 0 to 65535"
+    return ConfigError(f"port {port} on {host} cannot be used ({why}); give another {option}, or 0")
+
+
+def _here(host: str) -> str:
+    """Where this machine reaches what listens on `host`."""
+    return _NEAR.get(host, host)
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _still_running(described: bytes | None) -> bytes | None:
+    """What `sandbox.json` says, where the process that wrote it lives and its port answers."""
+    try:
+        found = json.loads(described or b"")
+        os.kill(int(found["pid"]), 0)
+        parts = urlsplit(found["control"])
+        socket.create_connection((parts.hostname or "", parts.port or 0), _ANSWER_S).close()
+    except (ValueError, TypeError, LookupError, AttributeError, OSError, OverflowError):
+        return None
+    return described
 
 
 def _put_aside(file: Path) -> None:
