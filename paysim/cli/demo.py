@@ -1,4 +1,4 @@
-"""`paysim demo`: a payment by each QR way, a refund, a decline, and an answer that was lost and found."""
+"""`paysim demo`: a payment over each channel, a refund, a decline, and an answer that was lost and found."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ def run(arguments: Namespace, screen: Screen) -> int:
             ("qr.payer", _payer(screen, shop, alice)),
             ("qr.static", _declined(screen, shop, alice)),
             ("qr.payer", _lost(screen, sandbox, shop, alice)),
+            ("qr.wechat", _native(screen, shop, alice)),
+            ("in_app.wechat", _in_app(screen, shop, alice)),
         ]
         _ledger(screen, sandbox)
         screen.say(f"The picture that was scanned: {png}")
@@ -90,6 +92,24 @@ def _lost(screen: Screen, sandbox: Sandbox, shop: Shop, alice: Person) -> Order:
     screen.say(f"the shop thinks: {order.state}   the operator knows: {order.book.state}")
     sandbox.advance(seconds=5)
     order.query()
+    return _paid(screen, order)
+
+
+def _native(screen: Screen, shop: Shop, alice: Person) -> Order:
+    screen.head("6. WeChat Pay, Native (扫码支付): Alice scans a code that WeChat has made for the shop")
+    order = shop.create(CNY("18.00"), reference="T-1004")
+    code = order.present("qr.wechat")
+    screen.say(code.text)
+    alice.scan(_see(screen, code)).confirm()
+    return _paid(screen, order)
+
+
+def _in_app(screen: Screen, shop: Shop, alice: Person) -> Order:
+    screen.head("7. WeChat Pay, in an app (APP支付): the shop's app opens WeChat with a prepay id")
+    order = shop.create(CNY("6.60"), reference="T-1005")
+    opened = order.present("in_app.wechat")
+    screen.say(opened.text)
+    alice.scan(opened).confirm()
     return _paid(screen, order)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 import sqlite3
+import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Callable
@@ -17,6 +19,9 @@ __all__ = ["run"]
 
 
 _OLDEST_SQLITE: Final = (3, 35)  # RETURNING
+_PATIENCE_S: Final = 5.0
+_VERSION: Final = re.compile(rb"[0-9]+(?:\.[0-9]+)+")
+_SERVE: Final = "pip install 'paysim[serve]'"
 
 
 class _Part(NamedTuple):
@@ -41,6 +46,25 @@ def _program(name: str) -> Callable[[], str]:
     return lambda: shutil.which(name) or ""
 
 
+def _version(name: str) -> Callable[[], str]:
+    """The version that a program says it has; where it says none, where it lies."""
+
+    def look() -> str:
+        path = shutil.which(name)
+        if path is None:
+            return ""
+        try:
+            done = subprocess.run(  # noqa: S603  # a program of the user's own path
+                [path, "--version"], capture_output=True, timeout=_PATIENCE_S, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return path
+        found = _VERSION.search(done.stdout)
+        return found[0].decode() if found else path
+
+    return look
+
+
 def _sqlite() -> str:
     return sqlite3.sqlite_version if sqlite3.sqlite_version_info >= _OLDEST_SQLITE else ""
 
@@ -58,6 +82,11 @@ _PARTS: Final = (
         _package("zxing-cpp"),
         "pip install 'paysim[scan]'",
     ),
+    _Part("starlette", "paysim serve: the control API", _package("starlette"), _SERVE),
+    _Part("uvicorn", "paysim serve: HTTP", _package("uvicorn"), _SERVE),
+    _Part("httpx", "paysim serve: callbacks", _package("httpx"), _SERVE),
+    _Part("node", "paysim run: JavaScript, by itself from 22.21", _version("node"), "apt-get install nodejs"),
+    _Part("curl", "paysim run: shell scripts", _version("curl"), "apt-get install curl"),
     _Part("hypothesis", "strategies for your tests", _package("hypothesis"), "pip install 'paysim[testing]'"),
     _Part("pytest", "fixtures for your tests", _package("pytest"), "pip install 'paysim[testing]'"),
     _Part("zbarimg", "a second opinion on our pictures", _program("zbarimg"), "apt-get install zbar-tools"),

@@ -25,7 +25,7 @@ A sandbox for payments: real protocols, no real money. Examples:
 
   paysim run -- python shop.py             your WeChat Pay program, unchanged, against a sandbox
   paysim pay 'weixin://wxpay/...'          be the phone that scans its code
-  paysim demo                              pay by each QR way, refund, decline, lose an answer and find it
+  paysim demo                              pay over each channel, refund, decline, lose an answer and find it
   paysim decode 000201...6304A13A          what is in a code, and what is wrong with it
   paysim decode photo.png --json           the same for a picture, for programs
   paysim qr --field 59="Tea House" ...     make a code

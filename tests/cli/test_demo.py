@@ -21,6 +21,8 @@ PAYMENTS = [
     ("qr.payer", "CAPTURED", 990),
     ("qr.static", "DECLINED", 60_000),
     ("qr.payer", "CAPTURED", 550),
+    ("qr.wechat", "CAPTURED", 1800),
+    ("in_app.wechat", "CAPTURED", 660),
 ]
 
 
@@ -49,6 +51,8 @@ def test_people_see_the_code_the_timelines_and_the_ledger(paysim: Run, tmp_path:
         "limit_exceeded",
         "the shop thinks: UNKNOWN   the operator knows: CAPTURED",
         "by answer to query",
+        "weixin://wxpay/bizpayurl?pr=",
+        "\nwx",
     ):
         assert said in ran.out
     (total,) = [line.split() for line in ran.out.splitlines() if line.strip().startswith("sum ")]

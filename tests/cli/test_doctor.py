@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,3 +61,37 @@ def test_what_is_needed_must_be_there(paysim: Run, monkeypatch: pytest.MonkeyPat
 
 def test_quiet_is_the_exit_code(paysim: Run) -> None:
     assert paysim("doctor", "--quiet") == (0, "", "")
+
+
+def test_what_serves_is_named_with_the_line_that_installs_it(
+    paysim: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose(monkeypatch, "starlette", "uvicorn", "httpx", "node", "curl")
+    ran = paysim("doctor", "--json")
+    assert ran.code == 0
+    mends = {part["name"]: part["mend"] for part in ran.json["parts"] if part["mend"]}
+    assert mends == {
+        **dict.fromkeys(("starlette", "uvicorn", "httpx"), "pip install 'paysim[serve]'"),
+        "node": "apt-get install nodejs",
+        "curl": "apt-get install curl",
+    }
+
+
+PROGRAMS = [
+    ("echo v20.20.2", "20.20.2"),
+    ("echo 'curl 7.88.1 (x86_64) libcurl/7.88.1'", "7.88.1"),
+    ("exit 3", "{path}"),
+    ("echo no version", "{path}"),
+]
+
+
+@pytest.mark.parametrize(("script", "found"), PROGRAMS)
+def test_a_program_says_its_version_or_where_it_lies(
+    script: str, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "tool"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert doctor._version("tool")() == found.format(path=program)
+    assert doctor._version("other")() == ""
