@@ -21,7 +21,8 @@ from paysim.core.errors import ConfigError, PaysimError, StoreError, UsageError
 from paysim.core.event import Record
 from paysim.core.money import Money
 from paysim.faults import Fault
-from paysim.operators.wechat.merchants import Merchant
+from paysim.operators.wechat.errors import CODES, OLD_CODES
+from paysim.operators.wechat.merchants import App, Merchant
 from paysim.operators.wechat.messages import order_body
 from paysim.operators.wechat.numbers import rfc3339
 from paysim.operators.wechat.payer import Invoke
@@ -30,7 +31,7 @@ from . import control_types as types
 from .openapi import describe
 from .platform import Platform
 from .request_log import Logged
-from .wire import read_body
+from .wire import Unread, read_body
 
 __all__ = ["CALLS", "Call", "routes"]
 
@@ -93,16 +94,18 @@ async def _merchants(asked: Asked) -> list[types.MerchantView]:
 
 async def _new_merchant(asked: Asked) -> types.MerchantView:
     new, sandbox = asked.body, asked.platform.sandbox
+    rest: dict[str, Any] = {
+        "products": new.products,
+        "external_site": new.external_site,
+        "h5_domains": tuple(new.h5_domains),
+        "key_kind": new.key_kind,
+        "switch_ms": sandbox.clock.now_ms() if new.key_kind == "switching" else 0,
+    }
+    Merchant("", "", new.name, tuple(new.apps) or (App("any"),), **rest)  # refuses before a shop is opened
+    if new.name in {one.name for one in sandbox.wechat.merchants()}:
+        raise Refused(409, f"there is a merchant {new.name!r} already; POST {PREFIX}/merchants/{{mchid}}")
     shop = sandbox.shop(new.name, fee_ppm=new.fee_ppm)
-    merchant = sandbox.wechat.onboard(
-        shop.facts,
-        products=new.products,
-        apps=new.apps,
-        external_site=new.external_site,
-        h5_domains=tuple(new.h5_domains),
-        key_kind=new.key_kind,
-        switch_ms=sandbox.clock.now_ms() if new.key_kind == "switching" else 0,
-    )
+    merchant = sandbox.wechat.onboard(shop.facts, apps=new.apps, **rest)
     return _merchant_view(asked.platform, merchant)
 
 
@@ -150,6 +153,8 @@ async def _people(asked: Asked) -> list[types.PersonView]:
 
 async def _new_person(asked: Asked) -> types.PersonView:
     new, sandbox = asked.body, asked.platform.sandbox
+    if new.name in {one["name"] for one in sandbox.wechat.people()}:
+        raise Refused(409, f"there is a person {new.name!r} already; GET {PREFIX}/people")
     person = sandbox.person(new.name, balance=Money("CNY", new.balance), pin=new.pin)
     found = next(one for one in sandbox.wechat.people() if one["id"] == person.id)
     return types.PersonView(**found)
@@ -272,7 +277,10 @@ async def _faults(asked: Asked) -> list[types.FaultView]:
 
 
 async def _new_fault(asked: Asked) -> list[types.FaultView]:
-    asked.platform.sandbox.faults.add(Fault(**msgspec.structs.asdict(asked.body)))
+    new = asked.body
+    if new.action == "error" and new.code not in CODES and new.code not in OLD_CODES:
+        raise UsageError(f"a fault's code is one of {', '.join(CODES)}, not {new.code!r}")
+    asked.platform.sandbox.faults.add(Fault(**msgspec.structs.asdict(new)))
     return await _faults(asked)
 
 
@@ -298,7 +306,15 @@ _LIMIT: Final = {"limit": "how many at most (100 unless given, at most 1000)"}
 
 CALLS: Final[tuple[Call, ...]] = (
     Call("GET", "/merchants", _merchants, None, list[types.MerchantView], "Every merchant with its keys"),
-    Call("POST", "/merchants", _new_merchant, types.NewMerchant, types.MerchantView, "Onboard a merchant"),
+    Call(
+        "POST",
+        "/merchants",
+        _new_merchant,
+        types.NewMerchant,
+        types.MerchantView,
+        "Onboard a merchant",
+        fails=(409,),
+    ),
     Call(
         "POST",
         "/merchants/{mchid}",
@@ -309,7 +325,15 @@ CALLS: Final[tuple[Call, ...]] = (
         fails=(404,),
     ),
     Call("GET", "/people", _people, None, list[types.PersonView], "Who can pay"),
-    Call("POST", "/people", _new_person, types.NewPerson, types.PersonView, "A new person with a wallet"),
+    Call(
+        "POST",
+        "/people",
+        _new_person,
+        types.NewPerson,
+        types.PersonView,
+        "A new person with a wallet",
+        fails=(409,),
+    ),
     Call("POST", "/pay", _pay, types.Pay, types.Paid, "Be the phone: pay, refuse, fail or stay silent"),
     Call("GET", "/clock", _clock, None, types.ClockView, "The sandbox's time"),
     Call(
@@ -419,9 +443,11 @@ async def _body(request: Request, call: Call) -> Any:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise Refused(415, "Content-Type is application/json on every POST")
-    raw = await read_body(request.receive, _BODY_AT_MOST)
-    if raw is None:
-        raise Refused(413, f"a body is at most {_BODY_AT_MOST} bytes, and comes within seconds")
+    try:
+        raw = await read_body(request.receive, _BODY_AT_MOST)
+    except Unread as error:
+        text = f"a body is at most {_BODY_AT_MOST} bytes, and comes within seconds"
+        raise Refused(error.status or 400, text) from None
     if call.takes is None:
         return None
     return msgspec.json.decode(raw or b"{}", type=call.takes)
@@ -440,14 +466,18 @@ def _stream(platform: Platform, request: Request) -> Response:
 
     async def events(position: int) -> AsyncIterator[bytes]:
         idle_s = 0.0
-        while True:
+        while not platform.stopped:
             journal = platform.sandbox.journal
             if journal.position > position:
-                for record in (one for one in journal.records() if one.position > position):
+                fresh = (one for one in journal.records() if one.position > position)
+                told = [_record(one) for one in itertools.islice(fresh, _SHOWN_AT_MOST)]
+                for record in told:  # a list: the journal may be replaced while the client reads
                     position, idle_s = record.position, 0.0
-                    yield b"id: %d\ndata: %s\n\n" % (position, msgspec.json.encode(_record(record)))
-            elif journal.position < position:
+                    yield b"id: %d\ndata: %s\n\n" % (position, msgspec.json.encode(record))
+                continue
+            if journal.position < position:
                 position = 0  # a new journal began
+                continue
             await asyncio.sleep(_POLL_S)
             idle_s += _POLL_S
             if idle_s >= _SSE_S:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import heapq
 import itertools
+import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
@@ -22,12 +23,13 @@ from paysim.core.operation import Verb
 from paysim.core.transaction import Transaction
 from paysim.faults import Fault
 from paysim.operators.wechat import notify
+from paysim.operators.wechat.messages import details
 from paysim.operators.wechat.spoiling import SPOILS, Signed, spoil
 from paysim.sandbox import Sandbox
 
 from .webhooks import Attempt, Sender
 
-__all__ = ["Courier", "Tried"]
+__all__ = ["Courier", "Tried", "channel_of"]
 
 _FOREVER_MS: Final = 2**62
 _TRIED_KEPT: Final = 1_000
@@ -65,6 +67,7 @@ class Courier:
         self._held: list[str] = []
         self._woken = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
         self.tried: deque[Tried] = deque(maxlen=_TRIED_KEPT)
         for name, due_ms in sandbox.journal.timers():
             if name.startswith("callback/"):
@@ -131,6 +134,11 @@ class Courier:
         soonest = [self._heap[0][0]] if self._heap else []
         return min([*soonest, timer[0]] if timer else soonest, default=None)
 
+    def due(self) -> bool:
+        """Whether a callback is due now that is not on its way yet."""
+        now_ms = self._sandbox.clock.now_ms()
+        return any(due_ms <= now_ms for due_ms in self._waiting.values())
+
     async def flush(self) -> None:
         """Deliver everything that is due now, and wait until it has been tried."""
         while True:
@@ -167,8 +175,14 @@ class Courier:
     # One callback. ----------------------------------------------------------------------------
 
     def _owed(self, id: str, due_ms: int) -> None:
-        """A command has made a callback owed; it may come from another thread."""
-        self._loop.call_soon_threadsafe(self._push, id, due_ms)
+        """A command has made a callback owed; from another thread it is put into the loop's hands.
+
+        In the loop's own thread it counts at once: whoever waits for what is due shall wait for this one.
+        """
+        if threading.get_ident() == self._thread:
+            self._push(id, due_ms)
+        else:
+            self._loop.call_soon_threadsafe(self._push, id, due_ms)
 
     def _push(self, id: str, due_ms: int) -> None:
         self._waiting[id] = due_ms
@@ -197,11 +211,9 @@ class Courier:
         except StoreError as error:
             self._say(f"callback {id}: what came of it could not be written: {error}")
             self._push(id, self._sandbox.clock.now_ms() + SECOND_MS)
-        finally:
-            self._release(id)
 
     def _release(self, id: str) -> None:
-        """Let the callbacks go that waited for another one to be first."""
+        """One was posted: let the callbacks go that waited for another one to be first."""
         for other in [one for one in self._held if one != id]:
             self._held.remove(other)
             self._push(other, self._sandbox.clock.now_ms())
@@ -219,15 +231,18 @@ class Courier:
             self._record(id, "postponed", due_ms, {"fault": action})
             return
         if action == "lose":
-            self._after(callback, Attempt(0, "lost by a fault", callback.url, b"", 0.0), action, (), b"")
-            return
-        if action == "concurrent":
-            await asyncio.gather(self._post(callback, ""), self._post(callback, action))
-        elif action in ("duplicate", "probe"):
-            await self._post(callback, action, last=False)
-            await self._post(callback, "")
+            came = Attempt(0, "lost by a fault", callback.url, b"", 0.0)
+            self._note(callback, came, action, (), b"")
+        elif action == "concurrent":
+            twins = await asyncio.gather(self._post(callback, action), self._post(callback, action))
+            came = next((one for one in twins if one.acknowledged), twins[-1])
         else:
-            await self._post(callback, action)
+            came = await self._post(callback, action)
+            if action in ("duplicate", "probe"):
+                came = await self._post(callback, action if action == "duplicate" else "")
+        self._after(self._callback(id), came, action)
+        if action != "lose":
+            self._release(id)
 
     def _fault(self, callback: Callback) -> Fault | None:
         owed = callback.events[0].data
@@ -237,16 +252,15 @@ class Courier:
         verb = Verb.REFUND if owed["event_type"].startswith("REFUND") else Verb.AUTHORIZE
         plan, mark = self._sandbox.faults, callback.events[-1].kind
         actions = _DELIVERY_ACTIONS - _POSTPONING if mark == "postponed" else _DELIVERY_ACTIONS
-        return plan.take("callback", verb, "", path=callback.url, actions=actions)
+        channel = channel_of(self._sandbox.wechat.book(callback.order))
+        return plan.take("callback", verb, channel, path=callback.url, actions=actions)
 
-    async def _post(self, callback: Callback, action: str, *, last: bool = True) -> None:
-        """Post it once; with `last` what comes of it decides about the next try."""
-        headers, body = self.message(callback, "" if action in ("duplicate", "concurrent") else action)
+    async def _post(self, callback: Callback, action: str) -> Attempt:
+        """What comes of posting it once."""
+        headers, body = self.message(callback, action)
         attempt = await self._sender.send(callback.url, headers, body)
-        if last:
-            self._after(self._callback(callback.id), attempt, action, headers, body)
-        else:
-            self._note(callback, attempt, action, headers, body)
+        self._note(callback, attempt, action, headers, body)
+        return attempt
 
     def message(self, callback: Callback, action: str = "") -> tuple[tuple[tuple[str, str], ...], bytes]:
         """Headers and body of one try, spoilt in one way where a fault says so."""
@@ -266,22 +280,13 @@ class Courier:
 
     # What came of it. -------------------------------------------------------------------------
 
-    def _after(
-        self,
-        callback: Callback,
-        attempt: Attempt,
-        fault: str,
-        headers: tuple[tuple[str, str], ...],
-        body: bytes,
-    ) -> None:
-        self._note(callback, attempt, fault, headers, body)
+    def _after(self, callback: Callback, attempt: Attempt, fault: str) -> None:
+        """Write down what came of a try: delivered, or when the next one is due."""
         data: dict[str, Any] = {"status": attempt.status}
         if attempt.error:
             data["error"] = attempt.error[:200]
         if fault:
             data["fault"] = fault
-        if callback.delivered and callback.due_ms is None:
-            return  # its twin was quicker
         if attempt.acknowledged:
             self._record(callback.id, "delivered", None, data)
             return
@@ -307,3 +312,9 @@ class Courier:
             self._waiting.pop(id, None)
         else:
             self._push(id, due_ms)
+
+
+def channel_of(book: Transaction | None) -> str:
+    """The channel that an order was presented by, "" where there is none."""
+    trade_type = details(book).get("trade_type", "") if book is not None else ""
+    return {"": "", "NATIVE": "qr.wechat"}.get(trade_type, "in_app.wechat")

@@ -1,4 +1,4 @@
-"""Who may come in: the guard of the control API, and the connections' own limits.
+"""Who may come in: the guard of the control API.
 
 The control API moves money and hands out keys, so a web page that a developer happens to visit must not
 reach it: the Host is this machine's name (a name that somebody pointed here is refused), a foreign Origin is
@@ -7,20 +7,14 @@ refused, no answer allows another origin to read it, and away from loopback a to
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
-
-__all__ = ["HEAD_S", "Guard", "GuardedProtocol"]
+__all__ = ["Guard"]
 
 Scope = MutableMapping[str, Any]
 App = Callable[[Scope, Any, Any], Awaitable[None]]
-
-HEAD_S: Final = 10.0
-"""How long a client may take for the head of a request, counted from its connection or the last answer."""
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
@@ -66,41 +60,3 @@ def _name(host: str) -> str:
     name = host.lower()
     head, _, port = name.rpartition(":")
     return head if head and port.isdigit() and not (name.startswith("[") and name.endswith("]")) else name
-
-
-class GuardedProtocol(H11Protocol):
-    """uvicorn's HTTP, with an end to slow heads, and the transport within the application's reach."""
-
-    _head_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for the first head."""
-        super().connection_made(transport)
-        self.app_state = {**self.app_state, "transport": transport}
-        self._await_head()
-
-    def data_received(self, data: bytes) -> None:
-        """Take in bytes; a head that is through stops the clock."""
-        if self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
-            self._await_head()
-        super().data_received(data)
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._stop_waiting()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
-        self._stop_waiting()
-        super().connection_lost(exc)
-
-    def _await_head(self) -> None:
-        self._head_timer = self.loop.call_later(HEAD_S, self._too_slow)
-
-    def _stop_waiting(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def _too_slow(self) -> None:
-        self._head_timer = None
-        if not self.transport.is_closing():
-            self.transport.abort()

@@ -21,6 +21,7 @@ _TEXTS: Final[dict[int, str]] = {
     400: "What was asked makes no sense; the message says why",
     403: "The Host or Origin is not the sandbox's",
     404: "There is no such thing",
+    408: "It came too slowly",
     409: "Not now, or not with this sandbox",
     413: "Too long",
     415: "Not application/json",
@@ -93,7 +94,7 @@ def _responses(row: Call, schema: Any) -> dict[str, Any]:
         if row.path == "/journal":
             content["text/event-stream"] = {"schema": {"type": "string"}}
         found = {"200": {"description": row.summary, "content": content}}
-    posts = (413, 415) if row.method == "POST" else ()
+    posts = (408, 413, 415) if row.method == "POST" else ()
     for status in sorted({400, 403, 503, *posts, *row.fails}):
         failure = {"application/json": {"schema": schema(Failure)}}
         found[str(status)] = {"description": _TEXTS[status], "content": failure}

@@ -16,7 +16,7 @@ from paysim.operators.wechat.merchants import Merchant, Settings
 from paysim.sandbox import Sandbox
 from paysim.sandbox.wechat import FEE_PPM
 
-from .courier import Courier
+from .courier import Courier, channel_of
 from .request_log import RequestLog
 from .webhooks import Policy, Sender
 
@@ -50,7 +50,8 @@ class Platform:
         self.policy = policy
         self.sender = Sender(policy, say=say)
         self.log = RequestLog()
-        self.changed = asyncio.Event()
+        self.stopped = False
+        self._resetting = asyncio.Lock()
         self._pulse: asyncio.Task[None] | None = None
         self._begin()
 
@@ -67,9 +68,9 @@ class Platform:
     def _furnish(self) -> Merchant:
         """A default merchant and two people, where there are none."""
         sandbox = self.sandbox
-        known = sandbox.wechat.merchants()
+        known = {merchant.name: merchant for merchant in sandbox.wechat.merchants()}
         if known:
-            return known[0]
+            return known.get(SHOP) or next(iter(known.values()))
         merchant = sandbox.wechat.onboard(sandbox.shop(SHOP, fee_ppm=FEE_PPM).facts)
         for name in PEOPLE:
             sandbox.person(name, balance=_BALANCE)
@@ -81,6 +82,7 @@ class Platform:
 
     async def stop(self) -> None:
         """Let go of everything; what is owed stays owed in the journal."""
+        self.stopped = True
         await self._halt()
         await self.sender.close()
         self.sandbox.close()
@@ -97,25 +99,26 @@ class Platform:
         """Begin a new journal. Raises UsageError where the journal is a file that shall stay."""
         if not self._resettable:
             raise UsageError("the journal is a file; start with --allow-reset to let it be replaced")
-        await self._halt()
-        self.sandbox.close()
-        self.log.clear()
-        self._begin()
-        self.start()
+        async with self._resetting:
+            await self._halt()
+            self.sandbox.close()
+            self.log.clear()
+            self._begin()
+            self.start()
 
-    async def deliver_early(self, verb: str) -> None:
+    async def deliver_early(self, verb: str, channel: str = "") -> None:
         """Where a fault says so, deliver what is owed now, before the answer goes out."""
-        faults = self.sandbox.faults
-        if faults.standing("callback", "early", verb, "") is None:
+        early = frozenset({"early"})
+        if not self.courier.due():
             return
-        faults.take("callback", verb, "", actions=frozenset({"early"}))
-        await self.courier.flush()
+        if self.sandbox.faults.take("callback", verb, channel, actions=early) is not None:
+            await self.courier.flush()
 
     async def pay(self, *asked: Any) -> Any:
         """What comes of a person's act, once an early callback is through."""
         paid = self.sandbox.wechat.payer.pay(*asked)
         self.courier.wake()
-        await self.deliver_early(Verb.AUTHORIZE)
+        await self.deliver_early(Verb.AUTHORIZE, channel_of(self.sandbox.wechat.book(paid.order)))
         return paid
 
     def configuration(self) -> Mapping[str, Any]:

@@ -18,15 +18,15 @@ import msgspec
 from paysim.codec.http import Request, Response
 from paysim.core.errors import StoreError
 from paysim.core.operation import Verb
-from paysim.faults import ACTIONS, Fault, Limiter
+from paysim.faults import ACTIONS, EVERYWHERE, Fault, Limiter
 from paysim.operators.wechat import service
-from paysim.operators.wechat.errors import CODES, WeChatError
+from paysim.operators.wechat.errors import CODES, OLD_CODES, WeChatError
 from paysim.operators.wechat.spoiling import SPOILS, Signed, spoil
 from paysim.operators.wechat.world import Answer
 
 from .platform import Platform
 
-__all__ = ["MAX_BODY", "WeChatFace", "read_body"]
+__all__ = ["MAX_BODY", "Unread", "WeChatFace", "read_body"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -38,38 +38,55 @@ MAX_BODY: Final = 2 * 1024 * 1024
 BODY_S: Final = 10.0
 """How long a client may take to send its body."""
 
+_DROPPED: Final = 8 * 1024 * 1024
+"""Bytes beyond the most that are read and dropped, so that the client comes to read its answer."""
+
 _REQUEST_ACTIONS: Final = frozenset(a for a, row in ACTIONS.items() if "request" in row.points) - {"limit"}
-_ANSWER_ACTIONS: Final = frozenset(a for a, row in ACTIONS.items() if "answer" in row.points)
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
-async def read_body(receive: Receive, most: int = MAX_BODY) -> bytes | None:
-    """A request's whole body; None where it is too long, too slow, or its sender went away."""
-    parts, size = [], 0
+class Unread(Exception):
+    """A body that was not taken: 413 for too long, 408 for too slow, 0 where its sender went away."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+async def read_body(receive: Receive, most: int = MAX_BODY) -> bytes:
+    """A request's whole body of at most `most` bytes. Raises Unread where it is not to be had."""
+    parts: list[bytes] = []
+    size, more = 0, True
     try:
         async with asyncio.timeout(BODY_S):
-            while True:
+            while more and size <= most + _DROPPED:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    return None
+                    raise Unread(0)
                 part: bytes = message.get("body", b"")
-                size += len(part)
-                if size > most:
-                    return None
-                parts.append(part)
-                if not message.get("more_body"):
-                    return parts[0] if len(parts) == 1 else b"".join(parts)
+                size, more = size + len(part), message.get("more_body", False)
+                if size <= most:
+                    parts.append(part)
     except TimeoutError:
-        return None
+        raise Unread(408) from None
+    if size > most:
+        raise Unread(413)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 async def answer(send: Send, status: int, headers: Iterable[tuple[str, str]], body: bytes) -> None:
     """Send an answer."""
-    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-    if status != 204 and not any(name == b"content-length" for name, _ in raw):
+    raw = _raw(headers)
+    if status != 204:
         raw.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
+
+
+def _raw(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """Headers for the socket; the body's length is counted here, whatever they say of it."""
+    pairs = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    return [(name, value) for name, value in pairs if name != b"content-length"]
 
 
 def cut(scope: Scope, *, reset: bool = False) -> None:
@@ -92,10 +109,11 @@ class WeChatFace:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        body = await read_body(receive)
-        if body is None:
-            with contextlib.suppress(RuntimeError):
-                await answer(send, 413, (("Connection", "close"),), b"")
+        try:
+            body = await read_body(receive)
+        except Unread as error:
+            if error.status:
+                await answer(send, error.status, (("Connection", "close"),), b"")
             return
         request = _request(scope, body)
         began = time.perf_counter()
@@ -122,7 +140,8 @@ class WeChatFace:
         elif fault is not None:
             refused = self._error(request, fault, "before the effect")
         given = refused or self._respond(request, early=self._early(verb))
-        late = faults.take("answer", verb, channel, path=request.path, actions=_ANSWER_ACTIONS)
+        possible = _possible(given.response)
+        late = faults.take("answer", verb, channel, path=request.path, actions=possible)
         await self._flush_early(verb)
         return await self._answered(scope, send, request, given, late)
 
@@ -168,7 +187,8 @@ class WeChatFace:
         return service.error_answer(error, request, wechat)._replace(fault="limit", verb=verb)
 
     def _error(self, request: Request, fault: Fault, when: str) -> Answer:
-        code = fault.code if fault.code in CODES else "SYSTEM_ERROR"
+        code = OLD_CODES.get(fault.code, fault.code)
+        code = code if code in CODES else "SYSTEM_ERROR"
         error = WeChatError(code, why=f"a fault answers {code}, {when}")
         given = service.error_answer(
             error, request, self._platform.sandbox.wechat, service.statuses_of(request)
@@ -190,11 +210,13 @@ class WeChatFace:
         if action == "delay":
             await asyncio.sleep(fault.delay_s)
         elif action == "error":
-            response = self._error(request, fault, "after the effect").response
+            shown = self._error(request, fault, "after the effect")
+            given = given._replace(code=shown.code, why=shown.why, fault=shown.fault)
+            response = shown.response
         elif action == "truncate":
             await self._truncated(scope, send, response)
             return given, response
-        elif action in SPOILS and response.header("Wechatpay-Signature"):
+        elif action in SPOILS:
             response = self._spoilt(action, given, response)
         await self._send(send, response)
         return given, response
@@ -210,13 +232,24 @@ class WeChatFace:
         await answer(send, response.status, response.headers, response.body)
 
     async def _truncated(self, scope: Scope, send: Send, response: Response) -> None:
-        headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.headers]
-        headers.append((b"content-length", b"%d" % max(len(response.body), 2)))
+        headers = [*_raw(response.headers), (b"content-length", b"%d" % len(response.body))]
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         half = response.body[: len(response.body) // 2]
         await send({"type": "http.response.body", "body": half, "more_body": True})
         await asyncio.sleep(0)
         scope["state"]["transport"].close()
+
+
+def _possible(response: Response) -> frozenset[str]:
+    """The faults that can happen to an answer: what has no body or no signature cannot have a wrong one."""
+    found = {*EVERYWHERE, "error", "reset"}
+    if response.body:
+        found.add("truncate")
+    if response.header("Wechatpay-Signature"):
+        found |= SPOILS.keys() - {"re_encode", "bad_tag"}
+        found |= {"re_encode"} if response.body else set()
+        found |= {"bad_tag"} if b'"ciphertext"' in response.body else set()
+    return frozenset(found)
 
 
 def _unanswered(fault: str) -> Answer:
