@@ -313,7 +313,9 @@ def _check_signature(
     if fits(certificate.verifier, message, signature):
         return credential
     decoded = lines._replace(path=unquote_to_bytes(lines.path))
-    if lenient_path and fits(certificate.verifier, b"\n".join([*decoded.five, b""]), signature):
+    unquoted = b"\n".join([*decoded.five, b""])
+    fits_decoded = decoded != lines and fits(certificate.verifier, unquoted, signature)
+    if lenient_path and fits_decoded:
         return replace(credential, lenient=True)
     serials = {one.serial: one.verifier for one in keys.certificates if one is not certificate}
     name = f"the merchant's certificate {certificate.serial}"
@@ -323,7 +325,12 @@ def _check_signature(
         )
     except UsageError as error:  # a line feed in a method or a path that no HTTP server lets through
         why = str(error)
+    if fits_decoded:
+        why += f"\n{_FORGIVEN}"
     raise _refused("signature", why, _detail(lines, message))
+
+
+_FORGIVEN: Final = "where an SDK cannot be told to sign what it sends, --lenient-path takes that"
 
 
 def _lines(request: Request, credential: Credential) -> Lines:
