@@ -11,6 +11,7 @@ from paysim.core.event import Event
 from paysim.core.history import History
 from paysim.core.outcome import APPROVED, Outcome, Reason
 from paysim.core.state import State
+from paysim.core.transaction import Transaction
 from paysim.operators.wechat import payer
 from paysim.operators.wechat.messages import details
 from paysim.operators.wechat.numbers import Shown, read_shown
@@ -87,7 +88,7 @@ class WeChatPayer:
         if act.step == "wait":
             return begun
         if act.step == "later":
-            data = {"payment_ms": at_ms + LATER_MS}
+            data = {"payment_ms": at_ms + LATER_MS, "payer": person}
             return [*begun, Event("deferred", at_ms, attempt.operation, data=data)]
         refusal = payer.forced(act)
         return [*begun, Event("attempt_failed", at_ms, attempt.operation, book.amount_minor, refusal)]
@@ -106,10 +107,8 @@ class WeChatPayer:
         """A payment that was to come: the bank has answered at last, or somebody pays by themselves."""
         book = history.book
         draft.at_operator(history, Event("noted", at_ms, data={"rang": "payment"}))
-        deferred = book.state is State.PENDING and any(
-            event.kind == "deferred" and event.operation == book.payment for event in book.events
-        )
-        person = book.payer if deferred else details(book).get("owner") or self._wechat.first_person()
+        deferred = _deferred(book) if book.state is State.PENDING else ""
+        person = deferred or details(book).get("owner") or self._wechat.first_person()
         if not person:
             return
         act = OUTCOMES["confirm"] if deferred else _act(history, "")
@@ -127,6 +126,14 @@ class WeChatPayer:
                 return
         for event in self._events(history, person, act, at_ms):
             draft.at_operator(history, event)
+
+
+def _deferred(book: Transaction) -> str:
+    """Who has paid what is still under way, "" for nobody."""
+    for event in reversed(book.events):
+        if event.kind == "deferred" and event.operation == book.payment:
+            return str(event.data.get("payer", book.payer))
+    return ""
 
 
 def _act(history: History, outcome: str) -> Act:

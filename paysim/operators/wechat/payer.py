@@ -157,13 +157,17 @@ def _check_person(book: Transaction, payer: str, kept: Mapping[str, Any]) -> Out
     return None
 
 
+_SCANNED: Final = {"submitted": "payer", "noted": "scanned"}
+"""Fact -> where it says who has scanned: the first to do so, or somebody while a payment is open."""
+
+
 def _scanner(book: Transaction, payer: str) -> str:
     """Who scanned the newest code first; the payer where nobody has. Assumed: a new code is free again"""
     first = payer
     for event in reversed(book.events):
         if event.kind == "presented":
             break
-        first = event.data.get("payer", first) if event.kind == "submitted" else first
+        first = event.data.get(_SCANNED.get(event.kind, ""), first)
     return first
 
 

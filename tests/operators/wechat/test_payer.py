@@ -406,3 +406,23 @@ def test_money_that_is_under_way_comes_once() -> None:
     assert book.captured_minor == 1280
     assert len(counter.owed()) == 1
     counter.sandbox.verify()
+
+
+def test_money_that_is_under_way_is_that_of_who_pays() -> None:
+    """Not of who opened the order first and did nothing."""
+    counter = Counter()
+    text = counter.shown("app")
+    counter.pay(text, outcome="silence")
+    counter.pay(text, person=counter.bob, outcome="ok_but_unpaid")
+    counter.sandbox.advance(seconds=5)
+    assert content(counter.query())["payer"]["openid"] == counter.openid(counter.bob)
+    assert counter.sandbox.balances()[f"payer/{counter.alice}/available"] == {"CNY": 900_000}
+
+
+def test_a_new_code_is_bound_to_its_first_scanner_while_an_old_prompt_is_open() -> None:
+    counter = Counter()
+    counter.pay(counter.shown(), outcome="silence")
+    text = counter.shown()
+    assert counter.pay(text, person=counter.bob, outcome="silence").outcome.approved
+    assert counter.pay(text).outcome.reason is Reason.WRONG_PAYER
+    assert counter.pay(text, person=counter.bob).result == "ok"
