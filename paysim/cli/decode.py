@@ -11,9 +11,10 @@ from typing import Any, Final, NamedTuple
 from paysim.codec.issue import issue
 from paysim.core.errors import ConfigError, JournalDamaged, PaysimError, UsageError
 from paysim.core.money import Money
+from paysim.operators.wechat import numbers
 from paysim.qr import consumer, merchant, profiles, router
 
-from . import given
+from . import decode_callback, given
 from .given import UnreadableError
 from .screen import Screen
 
@@ -160,10 +161,19 @@ def _journal(path: Path, start: bytes, screen: Screen) -> _Found:
 def _text(text: str, arguments: Namespace) -> _Found:
     if not text:
         return _unknown("EMPTY", "nothing to decode; give a code's text, a file, or - for standard input")
+    callback = decode_callback.read(text)
+    if callback is not None:
+        return _callback(callback)
     if len(text) > _MAX_CHARACTERS:
         return _unknown("TOO_LONG", f"{len(text)} characters; the largest QR code has {_MAX_CHARACTERS}")
     route = router.route(text)
     return _KINDS.get(route.kind, _other)(text, route, arguments)
+
+
+def _callback(callback: decode_callback.Envelope) -> _Found:
+    faults = tuple(_fault("BAD_CALLBACK", f"{path} {why}", path) for path, why in callback.faults)
+    rows = tuple(("", name, value) for name, value in callback.rows)
+    return _Found("wechat.callback", not faults, faults, dict(callback.fields), "", rows)
 
 
 def _merchant(text: str, _route: router.Route, arguments: Namespace) -> _Found:
@@ -199,9 +209,13 @@ def _payment_code(text: str, route: router.Route, arguments: Namespace) -> _Foun
 def _other(text: str, route: router.Route, arguments: Namespace) -> _Found:
     if route.kind != "unknown":
         what = route.kind.replace("_", " ")
+        hint = "; towards a sandbox `paysim pay` is that app" if numbers.read_shown(text) else ""
         return _unknown(
-            route.kind.upper(), f"a {what} of {route.scheme}: an app opens it, there is nothing to decode"
+            route.kind.upper(),
+            f"a {what} of {route.scheme}: an app opens it, there is nothing to decode{hint}",
         )
+    if numbers.read_shown(text):
+        return _unknown("PREPAY_ID", "a prepay id of WeChat Pay: towards a sandbox `paysim pay` pays it")
     if _LINK.match(text):
         return _unknown("UNKNOWN_LINK", "a link that belongs to no wallet that paysim knows")
     if _PATH.fullmatch(text):
@@ -212,7 +226,7 @@ def _other(text: str, route: router.Route, arguments: Namespace) -> _Found:
 
 
 _LINK: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_PATH: Final = re.compile(r"[.~]?/.*|.*\.(?:png|jpe?g|svg|db|sqlite3?|txt)", re.DOTALL | re.IGNORECASE)
+_PATH: Final = re.compile(r"[.~]?/.*|.*\.(?:png|jpe?g|svg|db|sqlite3?|txt|json)", re.DOTALL | re.IGNORECASE)
 _HINT: Final = """\
 A merchant's code begins with 000201; a payer's code is 16 to 24 digits, or base64 that begins with hQVDUFY.
 Read as a merchant's code:"""
@@ -294,8 +308,9 @@ def _show(found: _Found, screen: Screen) -> None:
     if found.kind.startswith("emvqr.") or found.kind == "unknown":
         screen.table(("object", "name", "value"), found.rows, marked=marked)
     else:
+        width = max([8, *(len(name) for _, name, _ in found.rows)])
         for _, name, value in found.rows:
-            screen.say(f"  {name:<8} {value}")
+            screen.say(f"  {name:<{width}} {value}")
     if len(found.issues) == 1 and not (found.rows or found.notes):
         screen.say(f"  {found.issues[0]['text']}")
         return

@@ -92,7 +92,7 @@ def _decode(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "input",
         metavar="TEXT|FILE|-",
-        help="a code's text, a PNG or JPEG, a journal, or - for standard input",
+        help="a code's text, a PNG or JPEG, a journal, a callback's JSON, or - for standard input",
     )
     modes = ("strict", "profile", "lenient")
     parser.add_argument(

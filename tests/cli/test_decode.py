@@ -125,6 +125,9 @@ TEXTS = [
     ("0" * 5000, "unknown", 2, {"TOO_LONG"}),
     ("https://qr.alipay.com/bax0", "unknown", 2, {"WALLET_LINK"}),
     ("http://weixin.qq.com/r/abc", "unknown", 2, {"FOLLOW_LINK"}),
+    ("weixin://wxpay/bizpayurl?pr=000005lot9sx5", "unknown", 2, {"WALLET_LINK"}),
+    ("wx2026010108000500000000529077803692", "unknown", 2, {"PREPAY_ID"}),
+    ("callback.json", "unknown", 2, {"NO_FILE"}),
     ("https://example.com/pay", "unknown", 2, {"UNKNOWN_LINK"}),
     ("no-such-photo.PNG", "unknown", 2, {"NO_FILE"}),
     ("./no/such/file", "unknown", 2, {"NO_FILE"}),
@@ -435,3 +438,58 @@ def test_a_database_that_is_no_journal(paysim: Run, tmp_path: Path) -> None:
 def test_a_journal_is_not_read_from_standard_input(journal: Path, paysim: Run) -> None:
     ran = paysim("decode", "--json", "-", stdin=journal.read_bytes())
     assert codes(ran) == {"NOT_READABLE"}
+
+
+# Callbacks of WeChat Pay. -------------------------------------------------------------------------------
+
+SEALED: dict[str, Any] = {
+    "algorithm": "AEAD_AES_256_GCM",
+    "ciphertext": "A" * 64,
+    "associated_data": "transaction",
+    "nonce": "0123456789ab",
+    "original_type": "transaction",
+}
+CALLBACK: dict[str, Any] = {
+    "id": "EV-1",
+    "create_time": "2026-01-01T08:00:00+08:00",
+    "event_type": "TRANSACTION.SUCCESS",
+    "resource_type": "encrypt-resource",
+    "summary": "支付成功",
+    "resource": SEALED,
+}
+BAD_CALLBACKS: list[tuple[dict[str, Any], set[str]]] = [
+    ({**CALLBACK, "id": 7}, {"/id"}),
+    ({**CALLBACK, "resource": []}, {"/resource"}),
+    ({"event_type": "x", "resource": SEALED}, {"/id", "/create_time", "/resource_type"}),
+    ({**CALLBACK, "resource": {**SEALED, "algorithm": "AES"}}, {"/resource/algorithm"}),
+    ({**CALLBACK, "resource": {**SEALED, "nonce": "short"}}, {"/resource/nonce"}),
+    ({**CALLBACK, "resource": {**SEALED, "ciphertext": "!"}}, {"/resource/ciphertext"}),
+    ({**CALLBACK, "resource": {**SEALED, "ciphertext": "QQ=="}}, {"/resource/ciphertext"}),
+    ({**CALLBACK, "resource": {**SEALED, "ciphertext": None}}, {"/resource/ciphertext"}),
+]
+
+
+def test_a_callback_is_told_without_its_key(paysim: Run, tmp_path: Path) -> None:
+    file = tmp_path / "callback.json"
+    file.write_text(json.dumps({**CALLBACK, "resource": {**SEALED, "ciphertext": "A" * 6000}}))
+    ran = paysim("decode", str(file), "--json")
+    assert (ran.code, ran.json["kind"], ran.json["valid"], ran.json["issues"]) == (
+        *(0, "wechat.callback", True),
+        [],
+    )
+    assert ran.json["fields"]["resource"]["nonce"] == "0123456789ab"
+    shown = paysim("decode", "-", stdin=file.read_bytes()).out
+    for said in ("TRANSACTION.SUCCESS (支付成功", "AEAD_AES_256_GCM", "4484 bytes of JSON", "APIv3 key"):
+        assert said in shown
+
+
+@pytest.mark.parametrize(("body", "paths"), BAD_CALLBACKS, ids=lambda value: repr(value)[:40])
+def test_what_is_wrong_with_a_callback_is_named(body: dict[str, Any], paths: set[str], paysim: Run) -> None:
+    ran = paysim("decode", "--json", "-", stdin=json.dumps(body).encode())
+    assert (ran.code, ran.json["valid"]) == (1, False)
+    assert {issue["path"] for issue in ran.json["issues"]} == paths
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"resource": 1}', "[1]", "{" * 5000, '{"a":' * 3000])
+def test_json_that_is_no_callback_is_not_taken_for_one(text: str, paysim: Run) -> None:
+    assert paysim("decode", "--json", "-", stdin=text.encode()).json["kind"] == "unknown"

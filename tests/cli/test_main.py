@@ -19,8 +19,22 @@ from paysim.qr import symbol
 
 Run = Callable[..., Any]
 
-COMMANDS = ("demo", "decode", "qr", "verify", "doctor")
-HEAVY = ("PIL", "cryptography", "qrcode", "rich", "sqlite3", "zxingcpp", "hypothesis", "pytest")
+COMMANDS = ("demo", "serve", "run", "pay", "decode", "qr", "verify", "bench", "doctor")
+SHORT = ("demo", "decode", "qr", "verify", "doctor")  # those that end by themselves
+HEAVY = (
+    "asyncio",
+    "httpx",
+    "starlette",
+    "uvicorn",
+    "PIL",
+    "cryptography",
+    "qrcode",
+    "rich",
+    "sqlite3",
+    "zxingcpp",
+    "hypothesis",
+    "pytest",
+)
 PROMPTPAY = "00020101021129370016A000000677010111011300668122233335802TH53037646304C273"
 UNFORESEEN = "a fault of paysim itself"
 
@@ -28,8 +42,13 @@ UNFORESEEN = "a fault of paysim itself"
 # Usage. -------------------------------------------------------------------------------------------------
 
 WRONG: list[tuple[tuple[str, ...], str]] = [
-    ((), "give a command: demo, decode, qr, verify, bench, doctor"),
-    (("pay",), "invalid choice: 'pay'"),
+    ((), "give a command: demo, serve, run, pay, decode, qr, verify, bench, doctor"),
+    (("buy",), "invalid choice: 'buy'"),
+    (("pay",), "CODE_URL|PREPAY_ID|H5_URL|IMAGE"),
+    (("pay", "wx", "--outcome", "steal"), "invalid choice: 'steal'"),
+    (("run",), "give a command behind --: paysim run -- python shop.py"),
+    (("run", "--"), "give a command behind --"),
+    (("serve", "now"), "unrecognized arguments: now"),
     (("\ud800",), "invalid choice"),
     (("--js",), "unrecognized arguments: --js"),
     (("decode",), "TEXT|FILE|-"),
@@ -278,7 +297,7 @@ def test_what_is_no_character_is_shown_as_an_escape(text: str, shown: str) -> No
 
 ARGUMENTS = 4_000  # a tenth of them, unless PAYSIM_LONG=1
 WORDS = [
-    *COMMANDS,
+    *SHORT,
     *(
         "--json",
         "--quiet",
@@ -302,7 +321,7 @@ WORDS = [
 
 def mutations(source: random.Random, rounds: int) -> Iterator[list[str]]:
     for _ in range(rounds):
-        words = [source.choice(COMMANDS)] * (source.random() < 0.9)
+        words = [source.choice(SHORT)] * (source.random() < 0.9)
         words += source.choices(WORDS, k=source.randrange(5))
         if words and source.random() < 0.5:
             at = source.randrange(len(words))
