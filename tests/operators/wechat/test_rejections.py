@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
+import msgspec
 import pytest
 from wechat_counter import CERTIFICATES, PAY, REFUNDS, Counter, content, said
 
@@ -360,3 +361,16 @@ def test_what_is_not_simulated_is_looked_at_and_refused() -> None:
     assert said(counter.send("POST", target, {**good, "appid": counter.appid})) == (403, "NO_AUTH")
     assert said(counter.send("POST", target, {"appid": 1})) == (400, "PARAM_ERROR")
     assert json.loads(counter.send("POST", target, good).response.body)["code"] in ("NO_AUTH", "PARAM_ERROR")
+
+
+@pytest.mark.parametrize(("lenient", "status"), [(False, 401), (True, 404)])
+def test_a_signature_over_the_decoded_path_is_a_switch(lenient: bool, status: int) -> None:
+    """6, trap (a): wechatpayv3 signs the bar of an order number as it is, and requests sends %7C."""
+    counter = Counter()
+    counter.wechat.settings = msgspec.structs.replace(counter.wechat.settings, lenient_path=lenient)
+    target = f"{PAY}out-trade-no/T|000001?mchid={counter.mchid}"
+    signed = counter.request("GET", target)
+    answer = counter.wechat.receive(signed._replace(target=target.replace("|", "%7C")))
+    assert answer.response.status == status
+    assert bool(answer.warning) is lenient
+    assert said(counter.wechat.receive(signed)) == (404, "ORDER_NOT_EXIST")
