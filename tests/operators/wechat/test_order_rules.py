@@ -492,13 +492,3 @@ def test_amounts_of_any_size_are_kept(total: int) -> None:
     order = content(counter.query())
     assert order["amount"]["total"] == total
     counter.sandbox.verify()
-
-
-def test_both_hosts_of_h5_links() -> None:
-    """3: the wallet's own host for a call by its name, else ours on the host that was called."""
-    counter = Counter()
-    assert counter.shown("h5").startswith("https://wx.tenpay.com/cgi-bin/mmpayweb-bin/checkmweb?prepay_id=wx")
-    local = counter.prepay("h5", "T-000002", headers={"host": "127.0.0.1:8520"})
-    h5_url = content(local)["h5_url"]
-    assert h5_url.startswith("http://127.0.0.1:8520/_paysim/cgi-bin/mmpayweb-bin/checkmweb?prepay_id=wx")
-    assert reason(counter, h5_url) is None
