@@ -26,9 +26,12 @@ __all__ = [
     "decode",
     "encode",
     "find",
+    "flatten",
     "is_constructed",
     "name",
+    "read_tag",
     "spans",
+    "tag_bytes",
     "walk",
 ]
 
@@ -197,13 +200,39 @@ def spans(data: bytes, start: int = 0, stop: int | None = None) -> Iterator[Span
         at = span.stop
 
 
-def _span(data: bytes, start: int) -> Span:
+def read_tag(data: bytes, at: int = 0) -> tuple[int, int]:
+    """The tag that begins at `at`, and the offset behind it: for lists of tags without values.
+
+    Raises TlvError for a tag that is cut, has more than four bytes, or is zero.
+
+    >>> read_tag(bytes.fromhex("9F6604"))
+    (40806, 2)
+
+    Source: EMV 4.4 Book 3 Annex B1
+    """
+    try:
+        tag, behind = _tag(data, at)
+        if not tag:
+            raise _Broken("BAD_ID", "zero is no tag", at)
+    except _Broken as broken:
+        raise broken.error(None) from None
+    except IndexError:
+        raise _Broken("TRUNCATED", "a tag is cut", at).error(None) from None
+    return tag, behind
+
+
+def _tag(data: bytes, start: int) -> tuple[int, int]:
     tag, at = data[start], start + 1
     if tag & 0x1F == 0x1F:
         more = data[at]
         tag, at = tag << 8 | more, at + 1
         if more & 0x80:
             tag, at = _long_tag(data, tag, at)
+    return tag, at
+
+
+def _span(data: bytes, start: int) -> Span:
+    tag, at = _tag(data, start)
     length, at = data[at], at + 1
     if length & 0x80:
         length, at = _long_length(data, length & 0x7F, at)
@@ -232,7 +261,7 @@ def _write(tree: Sequence[Node], depth: int) -> bytes:
         raise LocalProtocolError(f"more than {MAX_DEPTH} levels", source=SOURCE)
     parts: list[bytes] = []
     for tag, value in tree:
-        head = _tag_bytes(tag)
+        head = tag_bytes(tag)
         if not isinstance(value, bytes | bytearray):
             value = _write(_tree_of(tag, head, value), depth + 1)
         parts += (head, _length_bytes(len(value)), value)
@@ -246,8 +275,16 @@ def _tree_of(tag: int, head: bytes, value: object) -> Sequence[Node]:
     raise LocalProtocolError(f"the tag {tag:02X} takes {wanted}, not {type(value).__name__}", source=SOURCE)
 
 
-def _tag_bytes(tag: int) -> bytes:
-    """The bytes of a legal tag: low five bits set and bit 8 say where it goes on. Source: Annex B1."""
+def tag_bytes(tag: int) -> bytes:
+    """The bytes of a tag: low five bits set and bit 8 say where it goes on.
+
+    Raises LocalProtocolError for what is no tag of one to four bytes.
+
+    >>> tag_bytes(0x9F02).hex()
+    '9f02'
+
+    Source: EMV 4.4 Book 3 Annex B1
+    """
     if type(tag) is int and 0 < tag < 1 << 8 * _MAX_TAG_BYTES:
         head = tag.to_bytes((tag.bit_length() + 7) // 8, "big")
         if len(head) == 1 and head[0] & 0x1F != 0x1F:
@@ -312,3 +349,12 @@ def walk(tree: Sequence[Node]) -> Iterator[tuple[tuple[int, ...], bytes]]:
                 yield (tag, *path), leaf
         else:
             yield (tag,), value
+
+
+def flatten(tree: Sequence[Node]) -> tuple[tuple[int, bytes], ...]:
+    """Every primitive object as tag and value, in order, whatever the templates around it.
+
+    >>> flatten(((0x6F, ((0x84, b"1PAY"),)), (0x9C, b"A")))
+    ((132, b'1PAY'), (156, b'A'))
+    """
+    return tuple((path[-1], value) for path, value in walk(tree))
