@@ -131,9 +131,9 @@ def _identity(asked: Asked) -> str:
     if sealed is None:
         return ""
     serial = asked.request.header("wechatpay-serial")
+    platform = asked.world.platform(asked.merchant.mchid)
     opened = [
-        open_field(asked.world.platform(asked.merchant.mchid), serial, sealed[name])
-        for name in ("name", "number")
+        open_field(platform, serial, sealed[name], f"/payer/identity/{name}") for name in ("name", "number")
     ]
     return hashlib.sha256("\n".join([sealed["type"], *opened]).encode()).hexdigest()
 

@@ -207,7 +207,7 @@ def _success(done: Done, asked: Asked) -> Response:
     kind = default_kind(asked.kind, asked.merchant.key_kind)
     key = choose(world.platform(asked.merchant.mchid), kind, world.wall_ms())
     signed = answer_headers(body, key, world.nonce(), world.wall_ms() // 1000)
-    rest = _headers(f"{_request_id(world)}-0", bool(body))
+    rest = _headers(f"{_request_id(world)}-0")
     return Response(200 if body else 204, (*rest, *signed), body)
 
 
@@ -226,7 +226,7 @@ def error_answer(
     body = msgspec.json.encode(content)
     number = _number(error)
     named = "" if status == 401 and request.path.startswith(_PAY) else f"{_request_id(world)}-{number}"
-    headers = _headers(named, True, "en" if english else "zh-CN")
+    headers = _headers(named, "en" if english else "zh-CN")
     return Answer(Response(status, headers, body), code=error.code, why=error.why, outcome=error.outcome)
 
 
@@ -237,16 +237,16 @@ def _number(error: WeChatError) -> int:
     return _FIELD_NUMBERS.get(field) or _NUMBERS.get(error.code, _NUMBERS["PARAM_ERROR"])
 
 
-def _headers(request_id: str, has_body: bool, language: str = "zh-CN") -> tuple[tuple[str, str], ...]:
+def _headers(request_id: str, language: str = "zh-CN") -> tuple[tuple[str, str], ...]:
+    """What every answer carries, a 204 as well."""
     headers = [
+        ("Content-Type", "application/json; charset=utf-8"),
         ("Cache-Control", "no-cache, must-revalidate"),
         ("X-Content-Type-Options", "nosniff"),
         ("Content-Language", language),
     ]
     if request_id:
         headers.append(("Request-ID", request_id))
-    if has_body:
-        headers.append(("Content-Type", "application/json; charset=utf-8"))
     return tuple(headers)
 
 

@@ -328,7 +328,7 @@ def test_successes_carry_the_headers_of_the_real_service() -> None:
     assert len(answer.response.header("Wechatpay-Nonce")) == 32
     closed = counter.close()
     assert (closed.response.status, closed.response.body) == (204, b"")
-    assert not closed.response.header("Content-Type")
+    assert closed.response.header("Content-Type") == "application/json; charset=utf-8"  # a real one has it
 
 
 def test_the_default_answer_is_signed_by_the_kind_of_key_that_the_request_names() -> None:
