@@ -303,6 +303,42 @@ def _fen(yuan: str) -> int:
     return int(whole) * 100 + int(rest)
 
 
+def troubles(shop: Shop, front: ShopFront, client: Client) -> dict[str, Any]:
+    """What the SDK makes of what goes wrong: errors, a wrong signature, a probe, a rotated certificate."""
+    native = TRADES[-1]
+    unknown = shop.call("query", out_trade_no="T-unknown")
+    nothing = shop.order(native, "T-trouble-01", total=0)
+    client.call("POST", "/faults", {"point": "answer", "action": "wrong_signature", "path": "/v3/pay/*"})
+    try:
+        shop.order(native, "T-trouble-01")
+        raised = ""
+    except Exception as error:
+        raised = str(error)
+    client.call("POST", "/faults", {"point": "callback", "action": "probe"})
+    client.pay(shop.order(native, "T-trouble-01").json["code_url"])
+    probe, true = front.next(), front.next()
+    rotated = client.call("POST", "/certificates")["serial_no"]
+    return {
+        "unknown": (unknown.status, unknown.code),
+        "nothing": (nothing.status, nothing.code),
+        "raised": raised,
+        "probe": probe.event,
+        "true": true.event,
+        "rotated": rotated,
+        "after_rotation": shop.call("query", out_trade_no="T-trouble-01").json["trade_state"],
+    }
+
+
+def check_troubles(seen: Mapping[str, Any]) -> None:
+    """Each trouble came to the shop as the SDK tells it."""
+    assert tuple(seen["unknown"]) == (404, "ORDER_NOT_EXIST")
+    assert tuple(seen["nothing"]) == (400, "PARAM_ERROR")
+    assert seen["raised"] == "failed to verify the signature"
+    assert seen["probe"] is None
+    assert seen["true"]["resource"]["out_trade_no"] == "T-trouble-01"
+    assert seen["after_rotation"] == "SUCCESS"
+
+
 # As a program. ------------------------------------------------------------------------------------
 
 
@@ -347,8 +383,14 @@ def main(manner: str, mode: str) -> None:
     with ShopFront() as front, Shop(manner, mode, configured(keys), front.url) as shop:
         front.callback = shop.sdk.callback
         pay = at_the_prompt(client)
-        seen = {trade.name: life(shop, front, client, trade, pay) for trade in TRADES}
-        print(json.dumps({"gate": shop.sdk._core._gate_way, "lives": seen, "bills": bills(shop, client)}))
+        seen = {
+            "gate": shop.sdk._core._gate_way,
+            "lives": {trade.name: life(shop, front, client, trade, pay) for trade in TRADES},
+            "bills": bills(shop, client),
+            "troubles": troubles(shop, front, client),
+            "asked": [one["target"] for one in client.call("GET", "/requests?limit=1000")],
+        }
+        print(json.dumps(seen))
 
 
 if __name__ == "__main__":
