@@ -4,36 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import io
-import json
 import os
 import pty
 import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-
-TIMEOUT_S = 60
-
-
-class Ran(NamedTuple):
-    """What a command did: its exit code, and what it wrote."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """The one object on stdout; anything beside it is a failure."""
-        assert self.out.endswith("\n")
-        assert self.out.count("\n") == 1
-        return json.loads(self.out)
-
+from prompt import TIMEOUT_S, Ran, Served, environment
 
 Run = Callable[..., Ran]
 
@@ -58,26 +40,21 @@ def paysim(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     return run
 
 
-def environment(**more: str) -> dict[str, str]:
-    """The environment, less what would change what Python or the command writes."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PAYSIM", "PYTHON", "LC_")) and name not in ("NO_COLOR", "COLUMNS", "LINES")
-    }
-    return {**kept, "TERM": "xterm-256color", **more}
-
-
 @pytest.fixture
 def process() -> Run:
-    """Runs the command as a process of its own; `stdin`, `env` and `stdout` as subprocess takes them."""
+    """Runs the command as a process of its own; `stdin`, `env`, `stdout`, `cwd` as subprocess has them."""
 
     def run(
-        *arguments: str | bytes, stdin: bytes = b"", env: dict[str, str] | None = None, stdout: Any = None
+        *arguments: str | bytes,
+        stdin: bytes = b"",
+        env: dict[str, str] | None = None,
+        stdout: Any = None,
+        cwd: Path | None = None,
     ) -> Ran:
         done = subprocess.run(
             [sys.executable, "-m", "paysim", *arguments],
             input=stdin,
+            cwd=cwd,
             env=environment(**env or {}),
             stdout=subprocess.PIPE if stdout is None else stdout,
             stderr=subprocess.PIPE,
@@ -118,3 +95,27 @@ def _read(handle: int) -> bytes:
         return os.read(handle, 65_536)
     except OSError:  # Linux: the other end is closed
         return b""
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    """Starts `paysim serve` with these arguments; whatever still runs is killed after the test."""
+    started: list[Served] = []
+
+    def start(*arguments: str) -> Served:
+        started.append(Served(*arguments, folder=tmp_path))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.child.poll() is None:
+            one.child.kill()
+        one.child.communicate(timeout=TIMEOUT_S)
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One running sandbox for all tests of a module."""
+    one = Served(folder=tmp_path_factory.mktemp("sandbox"))
+    yield one
+    one.end()
