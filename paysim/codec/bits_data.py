@@ -1,14 +1,19 @@
 """What the bits of each field mean, as data. bits.py explains the keys and reads the table.
 
+Coded values (a transaction type, an outcome) are in bits_codes.py.
+
 Source: EMV 4.4 Book 3 Annex C; EMV Contactless Book C-2 Annex A, C-3 Annex A; read through the field tables
 of open kernels (facts: emv_kernels.md section 6).
-Assumed: the fields that no specification was at hand for: CAP.unionpay, CVR.mchip.
+Assumed: CAP.unionpay, read from test scripts alone; byte 5 of the TVR is the contactless one (a contact
+terminal with ECC keys uses its bits 3 and 2 otherwise).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
+
+from paysim.codec.bits_codes import CODES
 
 __all__ = ["FIELDS"]
 
@@ -28,17 +33,24 @@ _TVR: Final[Bits] = {
     "b2.6": "application not yet effective",
     "b2.5": "requested service not allowed for the card product",
     "b2.4": "new card",
+    "b2.2": "biometric performed and successful",
+    "b2.1": "biometric template format not supported",
     "b3.8": "cardholder verification was not successful",
     "b3.7": "unrecognised CVM",
     "b3.6": "PIN try limit exceeded",
     "b3.5": "PIN entry required and PIN pad not present or not working",
     "b3.4": "PIN entry required, PIN pad present, but PIN was not entered",
     "b3.3": "online PIN entered",
+    "b3.2": "biometric required, and capture device not working",
+    "b3.1": "biometric required, and entry was bypassed",
     "b4.8": "floor limit exceeded",
     "b4.7": "lower consecutive offline limit exceeded",
     "b4.6": "upper consecutive offline limit exceeded",
     "b4.5": "selected randomly for online processing",
     "b4.4": "merchant forced transaction online",
+    "b4.3": "biometric try limit exceeded",
+    "b4.2": "selected biometric type not supported",
+    "b4.1": "XDA signature verification failed",
     "b5.8": "default TDOL used",
     "b5.7": "issuer authentication failed",
     "b5.6": "script processing failed before final GENERATE AC",
@@ -215,6 +227,8 @@ _RISK_MANAGEMENT: Final[Bits] = {
     "b3.8": "mag-stripe mode contactless transactions not supported",
     "b3.7": "EMV mode contactless transactions not supported",
     "b3.6": "consumer device CVM without CDA supported",
+    "b4.8": "consumer device CVM bypass requested",
+    "b4.7": "exempt from strong customer authentication",
 }
 
 _CVR: Final[Bits] = {
@@ -240,6 +254,7 @@ _CVR: Final[Bits] = {
     "b4.4": "issuer script processing failed on the last transaction",
     "b4.3": "DDA failed on the last transaction and it was declined offline",
     "b4.2": "DDA performed",
+    "b4.1": "PIN verification not received by a card that expects it",
 }
 
 _CVR_MCHIP: Final[Bits] = {
@@ -249,6 +264,7 @@ _CVR_MCHIP: Final[Bits] = {
     "b1.6-5=00": "first GENERATE AC: AAC",
     "b1.6-5=01": "first GENERATE AC: TC",
     "b1.6-5=10": "first GENERATE AC: ARQC",
+    "b1.4": "date check failed",
     "b1.3": "offline PIN verification performed",
     "b1.2": "offline enciphered PIN verification performed",
     "b1.1": "offline PIN verification successful",
@@ -257,6 +273,7 @@ _CVR_MCHIP: Final[Bits] = {
     "b2.6": "CDA returned in the second GENERATE AC",
     "b2.5": "issuer authentication performed",
     "b2.4": "CIAC-default skipped on a cardholder-activated terminal",
+    "b2.3": "offline PIN change successful",
     "b3.8-5": "script counter",
     "b3.4-1": "PIN try counter",
     "b4.8": "last online transaction not completed",
@@ -358,6 +375,34 @@ _CARDHOLDER_INTERACTION: Final[Bits] = {
     "b3.1": "wallet wants a second tap",
 }
 
+_FORM_FACTOR: Final[Bits] = {
+    "b1.8-6": "version",
+    "b1.5-1=00000": "card",
+    "b1.5-1=00001": "mini-card",
+    "b1.5-1=00010": "not a card",
+    "b1.5-1=00011": "mobile phone",
+    "b1.5-1=00100": "wrist-worn device",
+    "b2.8": "passcode capable",
+    "b2.7": "signature panel",
+    "b2.6": "hologram",
+    "b2.5": "CVV2",
+    "b2.4": "two-way messaging",
+    "b2.3": "cloud-based payment credentials",
+    "b2.2": "biometric verification capable",
+    "b4.4-1=0000": "contactless by ISO 14443",
+    "b4.4-1=0001": "not contactless",
+}
+
+_PRIORITY: Final[Bits] = {
+    "b1.8": "only with the cardholder's confirmation",
+    "b1.4-1": "priority",
+}
+
+_MOBILE_SUPPORT: Final[Bits] = {
+    "b1.2": "on-device cardholder verification required",
+    "b1.1": "mobile supported",
+}
+
 FIELDS: Final[Mapping[str, Bits]] = {
     "TVR": _TVR,
     "TSI": _TSI,
@@ -373,15 +418,19 @@ FIELDS: Final[Mapping[str, Bits]] = {
     "CVM results": _CVM_RESULTS,
     "CID": _CID,
     "AUC": _USAGE_CONTROL,
+    "FFI": _FORM_FACTOR,
+    "87": _PRIORITY,
     "9F33": _TERMINAL_CAPABILITIES,
     "9F1D": _RISK_MANAGEMENT,
     "9F5D": _CAPABILITIES_INFORMATION,
+    "9F7E": _MOBILE_SUPPORT,
     "DF4B": _CARDHOLDER_INTERACTION,
     "DF8117": _CARD_INPUT,
     "DF8118": _CVM_CAPABILITY,
     "DF8119": _CVM_CAPABILITY,
     "DF811B": _KERNEL_CONFIGURATION,
     "DF811F": _SECURITY_CAPABILITY,
+    **CODES,
 }
 """Field -> the part that a key names -> its words. "CVR" is Visa's and UnionPay's, as 9F10 carries it: the
 length byte first. "AIP.qvsdc" is the AIP as kernels 3 and 7 read it; "CVM rule" is two bytes of 8E.
