@@ -6,11 +6,12 @@ alone (partner orders and the open calls `get` and `post`), and this is written 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ pytestmark = pytest.mark.skipif(
 NUMBER = "T-000001"
 
 
-def opened(server: RunningServer, folder: Path) -> Any:
+@contextlib.contextmanager
+def opened(server: RunningServer, folder: Path) -> Iterator[Any]:
     """Its client, in certificate mode: the only one it has."""
     wechat = server.description["wechat"]
     pay = importlib.import_module("wechatpy.pay.v3").WeChatPay(
@@ -39,17 +41,19 @@ def opened(server: RunningServer, folder: Path) -> Any:
         wechat_cert_dir=str(folder),
     )
     pay.API_BASE_URL = f"{server.base_url}/v3/"
-    pay.update_certificates(skip_check_signature=True)
-    return pay
+    with pay._http:
+        pay.update_certificates(skip_check_signature=True)
+        yield pay
 
 
 def test_a_native_order_is_paid_and_told(paysim_server: RunningServer, tmp_path: Path) -> None:
-    pay = opened(paysim_server, tmp_path)
+    with opened(paysim_server, tmp_path) as pay, ShopFront() as front:
 
-    def callback(headers: Mapping[str, str], body: bytes) -> Any:
-        return pay.check_response_signature(headers, body.decode()) and json.loads(pay.parse_message(body))
+        def callback(headers: Mapping[str, str], body: bytes) -> Any:
+            true = pay.check_response_signature(headers, body.decode())
+            return json.loads(pay.parse_message(body)) if true else None
 
-    with ShopFront(callback) as front:
+        front.callback = callback
         order = {
             "appid": pay.appid,
             "mchid": pay.mch_id,
@@ -60,16 +64,17 @@ def test_a_native_order_is_paid_and_told(paysim_server: RunningServer, tmp_path:
         }
         paysim_server.pay(pay.post("pay/transactions/native", json=order)["code_url"])
         told = front.next().event
-    found = pay.get(f"pay/transactions/out-trade-no/{NUMBER}", params={"mchid": pay.mch_id})
+        found = pay.get(f"pay/transactions/out-trade-no/{NUMBER}", params={"mchid": pay.mch_id})
     assert told is not None
     assert told["transaction_id"] == found["transaction_id"]
     assert (found["trade_state"], found["amount"]["total"]) == ("SUCCESS", 1280)
 
 
 def test_refusals_are_its_own_exceptions(paysim_server: RunningServer, tmp_path: Path) -> None:
-    errors = importlib.import_module("wechatpy.exceptions")
-    pay = opened(paysim_server, tmp_path)
-    with pytest.raises(errors.WeChatPayV3Exception, match="ORDER_NOT_EXIST"):
-        pay.get(f"pay/transactions/out-trade-no/{NUMBER}", params={"mchid": pay.mch_id})
-    with pytest.raises(errors.WeChatPayV3Exception, match="NO_AUTH"):
-        pay.partner_order.query_by_out_trade_no("1900000000", NUMBER)
+    refused = importlib.import_module("wechatpy.exceptions").WeChatPayV3Exception
+    with opened(paysim_server, tmp_path) as pay:
+        with pytest.raises(refused, match="ORDER_NOT_EXIST"):
+            pay.get(f"pay/transactions/out-trade-no/{NUMBER}", params={"mchid": pay.mch_id})
+        partner = {"sp_mchid": pay.mch_id, "sub_mchid": "1900000000"}
+        with pytest.raises(refused, match="NO_AUTH"):
+            pay.get(f"pay/partner/transactions/out-trade-no/{NUMBER}", params=partner)
