@@ -26,7 +26,7 @@ class App:
 
     def __init__(self, platform: Platform, *, host: str, token: str = "") -> None:
         routes = [*pages.routes(Counter(platform)), *control.routes(platform)]
-        inside = Starlette(routes=routes)
+        inside = Starlette(routes=routes, exception_handlers=control.HANDLERS)
         self._pages = inside
         self._control = Guard(inside, host=host, token=token)
         self._wechat = WeChatFace(platform)

@@ -33,7 +33,7 @@ from .platform import Platform
 from .request_log import Logged
 from .wire import Unread, read_body
 
-__all__ = ["CALLS", "Call", "routes"]
+__all__ = ["CALLS", "HANDLERS", "Call", "routes"]
 
 PREFIX: Final = "/_paysim"
 _BODY_AT_MOST: Final = 256 * 1024
@@ -41,6 +41,7 @@ _SHOWN: Final = 100
 _SHOWN_AT_MOST: Final = 1_000
 _SSE_S: Final = 15.0
 _POLL_S: Final = 0.1
+_LAST_MS: Final = 253_402_214_400_000  # 9999-12-31T00:00:00Z: a day before what a date in China can say
 
 
 class Asked(NamedTuple):
@@ -195,7 +196,10 @@ async def _advance(asked: Asked) -> types.ClockView:
     clock = platform.sandbox.clock
     if not clock.virtual:
         raise Refused(409, "the sandbox runs on the real clock; start it with --clock virtual")
-    await platform.courier.advance_to(clock.now_ms() + round(asked.body.advance_s * SECOND_MS))
+    target_ms = clock.now_ms() + round(asked.body.advance_s * SECOND_MS)
+    if target_ms > _LAST_MS:
+        raise UsageError("the sandbox's time ends with the year 9999")
+    await platform.courier.advance_to(target_ms)
     return await _clock(asked)
 
 
@@ -409,9 +413,7 @@ def _endpoint(platform: Platform, calls: list[Call]) -> Callable[[Request], Awai
     by_method = {call.method: call for call in calls}
 
     async def endpoint(request: Request) -> Response:
-        call = by_method.get("GET" if request.method == "HEAD" else request.method)
-        if call is None:
-            return failure(405, "method", f"{request.method} is not among {', '.join(by_method)}")
+        call = by_method["GET" if request.method == "HEAD" else request.method]
         if call.path == "/journal" and "text/event-stream" in request.headers.get("accept", ""):
             return _stream(platform, request)
         try:
@@ -457,6 +459,26 @@ def failure(status: int, error: str, message: str) -> Response:
     """An answer that says why nothing was done."""
     body = msgspec.json.encode(types.Failure(error, message))
     return Response(body, status_code=status, media_type="application/json")
+
+
+async def _no_such_call(request: Request, _: Exception) -> Response:
+    text = f"there is no {request.url.path[:200]}; GET {PREFIX}/openapi.json lists the calls"
+    return failure(404, "not_found", text)
+
+
+async def _other_method(request: Request, error: Exception) -> Response:
+    allow: Mapping[str, str] = getattr(error, "headers", None) or {}
+    text = f"{request.method} is not among {allow.get('Allow', 'the methods of this call')}"
+    refusal = failure(405, "method", text)
+    refusal.headers.update(allow)
+    return refusal
+
+
+HANDLERS: Final[Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]]] = {
+    404: _no_such_call,
+    405: _other_method,
+}
+"""What answers where no row of the table fits."""
 
 
 def _stream(platform: Platform, request: Request) -> Response:

@@ -45,7 +45,7 @@ class Platform:
     ) -> None:
         self._make = make
         self._settings = settings
-        self._say = say
+        self.say = say
         self._resettable = resettable
         self.policy = policy
         self.sender = Sender(policy, say=say)
@@ -60,7 +60,7 @@ class Platform:
         try:
             self.sandbox.wechat.settings = self._settings
             self.merchant = self._furnish()
-            self.courier = Courier(self.sandbox, self.sender, self._say)
+            self.courier = Courier(self.sandbox, self.sender, self.say)
         except BaseException:
             self.sandbox.close()
             raise

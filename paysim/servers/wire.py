@@ -146,6 +146,7 @@ class WeChatFace:
         return await self._answered(scope, send, request, given, late)
 
     def _respond(self, request: Request, early: bool = False) -> Answer:
+        """What the machine answers; where it fails, SYSTEM_ERROR and words for whoever runs the sandbox."""
         wechat = self._platform.sandbox.wechat
         try:
             if not early:
@@ -158,6 +159,10 @@ class WeChatFace:
                     wechat.settings = kept
         except StoreError as error:
             why = f"the journal could not be written; nothing was done: {error}"
+            return service.error_answer(WeChatError("SYSTEM_ERROR", why=why), request, wechat)
+        except Exception as error:
+            why = f"paysim fell over {request.method} {request.path[:200]}, which is a bug of it: {error!r}"
+            self._platform.say(why)
             return service.error_answer(WeChatError("SYSTEM_ERROR", why=why), request, wechat)
         if given.facts:
             self._platform.courier.wake()
