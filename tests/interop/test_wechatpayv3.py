@@ -33,13 +33,14 @@ from wechat_shop import (
 from paysim import Fault
 from paysim.operators.wechat.merchants import Settings
 from paysim.operators.wechat.payer import Invoke
+from paysim.sandbox.wechat_payer import Paid
 from paysim.servers.server import Options
 from paysim.testing.server import RunningServer
 
 FOUR = [(manner, mode) for manner in MANNERS for mode in KEY_MODES]
 BY_NAME = {trade.name: trade for trade in TRADES}
 NATIVE, JSAPI, H5 = BY_NAME["native"], BY_NAME["jsapi"], BY_NAME["h5"]
-MINI, MOBILE = "wx00000000000000a1", "wx00000000000000a2"
+MINI, MOBILE, OTHER_APP = "wx00000000000000a1", "wx00000000000000a2", "wx00000000000000a3"
 NUMBER = "T-000001"
 PAID = "T-000002"
 UNKNOWN, UNKNOWN_ID = "T-999999", "4200000000202601010000000001"
@@ -106,21 +107,32 @@ def server(running: RunningServer) -> Iterator[RunningServer]:
     running.sandbox.verify()
 
 
-@pytest.fixture(params=FOUR, ids=["-".join(one) for one in FOUR])
+def _named(one: tuple[str, str]) -> str:
+    return "-".join(one)
+
+
+TWO = pytest.mark.parametrize(
+    "street", [("sync", "public_key"), ("async", "certificate")], indirect=True, ids=_named
+)
+"""For what does not depend on how key mode and manner are combined."""
+
+
+@pytest.fixture(params=FOUR, ids=_named)
 def street(request: Any, server: RunningServer, tmp_path: Path) -> Iterator[Street]:
     with ShopFront() as front, opened(server, *request.param, tmp_path, front) as shop:
         yield Street(server, front, shop)
 
 
-def phone(server: RunningServer) -> Payer:
-    """The first person, whose WeChat looks at what the page or app hands to it."""
+def open_by_phone(server: RunningServer, trade: Trade, shown: str, parameters: Any, appid: str) -> Paid:
+    """What comes of it when the first person's WeChat looks at what the page or app hands to it."""
     person = server.client.call("GET", "/people")[0]["id"]
+    invoke = Invoke(trade.opened, parameters, appid, H5_REFERER)
+    return server.run(lambda: server.server.platform.pay(person, shown, "", invoke))
 
-    def pay(trade: Trade, shown: str, parameters: Mapping[str, str], appid: str) -> Any:
-        invoke = Invoke(trade.opened, parameters, appid, H5_REFERER)
-        return server.run(lambda: server.server.platform.pay(person, shown, "", invoke)).result
 
-    return pay
+def phone(server: RunningServer) -> Payer:
+    """The payer of a shop's life."""
+    return lambda *given: open_by_phone(server, *given).result
 
 
 # The whole life. ----------------------------------------------------------------------------------
@@ -147,10 +159,16 @@ def test_a_days_bills(street: Street) -> None:
 # What the payer's WeChat refuses. -----------------------------------------------------------------
 
 
+@TWO
 @pytest.mark.parametrize("name", ["jsapi", "mini-program", "app"])
 @pytest.mark.parametrize(
     ("spoilt", "why"),
-    [("nonceStr", "does not fit"), ("appid", "made for"), ("sign", "")],
+    [
+        ("nonce", "expected to be signed"),
+        ("appid", "expected to be signed"),
+        ("order of the lines", "timestamp and nonce are swapped"),
+        ("type", "cannot be opened by"),
+    ],
 )
 def test_client_parameters_that_were_signed_wrong_do_not_open(
     street: Street, name: str, spoilt: str, why: str
@@ -159,13 +177,18 @@ def test_client_parameters_that_were_signed_wrong_do_not_open(
     trade, appid = BY_NAME[name], server.wechat["appid"]
     openid = server.client.call("GET", "/people")[0]["openids"][appid]
     prepay_id = shop.order(trade, NUMBER, openid=openid).json["prepay_id"]
-    other = "wx0000000000000000" if spoilt == "appid" else appid
-    given = shop.parameters(trade, prepay_id, other)
-    if spoilt == "nonceStr":
+    given = shop.parameters(trade, prepay_id, OTHER_APP if spoilt == "appid" else appid)
+    sign = "sign" if name == "app" else "paySign"
+    if spoilt == "nonce":
         given["nonceStr"] = "0" * 32
-    if spoilt == "sign":
-        given["sign" if name == "app" else "paySign"] = shop.sdk.sign([appid, prepay_id])
-    assert phone(server)(trade, prepay_id, given, appid) == "fail"
+    if spoilt == "order of the lines":
+        last = prepay_id if name == "app" else f"prepay_id={prepay_id}"
+        given[sign] = shop.sdk.sign([appid, given["nonceStr"], given["timeStamp"], last])
+    if spoilt == "type":
+        trade = JSAPI if name == "app" else BY_NAME["app"]
+    paid = open_by_phone(server, trade, prepay_id, given | {"appId": appid}, appid)
+    assert paid.result == "fail"
+    assert why in paid.outcome.text, paid.outcome.text
     assert shop.call("query", out_trade_no=NUMBER).json["trade_state"] == "NOTPAY"
 
 
@@ -244,6 +267,7 @@ def test_another_merchants_key_is_a_sign_error(street: Street) -> None:
     assert other["mchid"] in street.why()
 
 
+@TWO
 def test_what_the_sdk_lacks_it_says_itself(street: Street) -> None:
     with pytest.raises(Exception, match="payer is not assigned"):
         street.shop.call(
@@ -267,12 +291,14 @@ def test_an_answer_that_is_signed_wrong_raises_and_the_order_stands(street: Stre
     assert street.shop.call("query", out_trade_no=NUMBER).json["trade_state"] == "NOTPAY"
 
 
+@TWO
 def test_an_answer_signed_an_hour_ago_is_taken(street: Street) -> None:
     """wechatpayv3 does not look at the time: said here, so that nobody takes it for a check of ours."""
     street.server.faults.add(Fault("answer", "expired_time", path="/v3/pay/*"))
     assert street.order().status == 200
 
 
+@TWO
 @pytest.mark.parametrize(
     "fault", [("request", "lose"), ("request", "reset"), ("answer", "lose"), ("answer", "truncate")]
 )
@@ -285,6 +311,7 @@ def test_a_broken_connection_is_the_clients_own_error(street: Street, fault: tup
     assert street.order().status == 200, "the same order once more"
 
 
+@TWO
 @pytest.mark.parametrize("point", ["request", "answer"])
 def test_a_500_comes_as_its_status(street: Street, point: str) -> None:
     street.server.faults.add(Fault(point, "error", path="/v3/pay/*"))
@@ -293,6 +320,7 @@ def test_a_500_comes_as_its_status(street: Street, point: str) -> None:
     assert (street.shop.call("query", out_trade_no=NUMBER).status == 200) == (point == "answer")
 
 
+@TWO
 def test_too_many_requests_are_429(street: Street) -> None:
     street.server.faults.add(Fault("request", "limit", path="/v3/pay/*", per_s=1, times=100))
     found = [street.shop.call("query", out_trade_no=UNKNOWN) for _ in range(4)]
@@ -326,6 +354,7 @@ def test_a_spoilt_callback_is_refused_and_comes_again(street: Street, action: st
     assert statuses == [401, 204]
 
 
+@TWO
 @pytest.mark.parametrize("action", ["duplicate", "concurrent"])
 def test_a_callback_that_comes_twice_says_the_same(street: Street, action: str) -> None:
     street.server.faults.add(Fault("callback", action))
@@ -334,6 +363,7 @@ def test_a_callback_that_comes_twice_says_the_same(street: Street, action: str) 
     assert first.event == second.event is not None
 
 
+@TWO
 def test_an_early_refund_callback_overtakes_the_answer(street: Street) -> None:
     street.paid()
     street.server.faults.add(Fault("callback", "early", verb="refund"))
