@@ -84,6 +84,7 @@ _PARTS: Final = (
     ),
     _Part("starlette", "paysim serve: the control API", _package("starlette"), _SERVE),
     _Part("uvicorn", "paysim serve: HTTP", _package("uvicorn"), _SERVE),
+    _Part("httptools", "paysim serve: reads requests", _package("httptools"), _SERVE),
     _Part("httpx", "paysim serve: callbacks", _package("httpx"), _SERVE),
     _Part("node", "paysim run: JavaScript, by itself from 22.21", _version("node"), "apt-get install nodejs"),
     _Part("curl", "paysim run: shell scripts", _version("curl"), "apt-get install curl"),
