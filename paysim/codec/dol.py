@@ -51,10 +51,10 @@ def decode(data: bytes) -> tuple[Entry, ...]:
         try:
             tag, behind = tlv.read_tag(data, at)
             entries.append(Entry(tag, data[behind]))
-        except DecodeError as error:
-            raise _broken(str(error), at, entries) from None
+        except DecodeError:
+            raise _broken("no tag of one to four bytes begins here", at, entries) from None
         except IndexError:
-            raise _broken("the list is cut within a tag or before a length", at, entries) from None
+            raise _broken("the list is cut before a length", at, entries) from None
         at = behind + 1
     return tuple(entries)
 

@@ -49,6 +49,12 @@ SOURCE: Final = "EMV 4.4 Book 3 4.3"
 AFL_SOURCE: Final = "EMV 4.4 Book 3 10.2"
 CVM_SOURCE: Final = "EMV 4.4 Book 3 10.5"
 
+MAX_LIST: Final = 252
+"""Bytes of a file locator or CVM list. Source: EMV 4.4 Book 3 Annex A (94, 8E)"""
+
+MAX_NUMBER: Final = 255
+"""Bytes of a number that is read. Assumed: the longest value of a short APDU; EMV's have 6 at most."""
+
 MAX_TRACK2: Final = 19
 """Bytes of track 2 equivalent data. Source: EMV 4.4 Book 3 Annex A (57)"""
 
@@ -77,11 +83,13 @@ def encode_n(value: int, length: int) -> bytes:
 def decode_n(data: bytes) -> int:
     """The number that these digits are; none are 0.
 
-    Raises DecodeError at the first byte that is not two digits.
+    Raises DecodeError at the first byte that is not two digits, and for more than MAX_NUMBER bytes.
 
     >>> decode_n(bytes.fromhex("000000001280"))
     1280
     """
+    if len(data) > MAX_NUMBER:
+        raise DecodeError(f"a number has at most {MAX_NUMBER} bytes", offset=MAX_NUMBER, source=SOURCE)
     text = data.hex()
     if len(digits := _leading(_DIGITS, text)) < len(text):
         raise _not_digits(text, len(digits))
@@ -328,14 +336,18 @@ def encode_afl(entries: Sequence[Records]) -> bytes:
 def decode_afl(data: bytes) -> tuple[Records, ...]:
     """The entries of the application file locator.
 
-    Raises DecodeError for a length that is no multiple of 4, a file outside 1 to 30, record 0, a last record
-    before the first, or more authenticated records than there are; `decoded_so_far` holds the entries before.
+    Raises DecodeError for a length over 252 or no multiple of 4, a file outside 1 to 30, record 0, a last
+    record before the first, or more authenticated records than there are; `decoded_so_far` holds the entries
+    before.
 
     >>> decode_afl(bytes.fromhex("0801020010010101"))[1]
     Records(sfi=2, first=1, last=1, authenticated=1)
 
     Source: EMV 4.4 Book 3 10.2
     """
+    if len(data) > MAX_LIST:
+        message = f"a file locator has at most {MAX_LIST} bytes"
+        raise DecodeError(message, offset=MAX_LIST, path="94", source=AFL_SOURCE)
     entries: list[Records] = []
     for at in range(0, len(data), 4):
         group = data[at : at + 4]
@@ -391,16 +403,17 @@ def encode_cvm_list(cvm_list: CvmList) -> bytes:
 def decode_cvm_list(data: bytes) -> CvmList:
     """The CVM list that these bytes are; it may have no rules.
 
-    Raises DecodeError for less than 8 bytes or half a rule; the rules before it are in `decoded_so_far`.
+    Raises DecodeError for less than 8 or more than 252 bytes, and for half a rule; `decoded_so_far` holds the
+    list before it.
 
     >>> decode_cvm_list(bytes.fromhex("000000000000000042031F03")).rules[0]
     CvmRule(code=66, condition=3)
 
     Source: EMV 4.4 Book 3 10.5
     """
-    if len(data) < 8:
-        message = "a CVM list begins with two amounts of 4 bytes"
-        raise DecodeError(message, offset=len(data), path="8E", source=CVM_SOURCE)
+    if not 8 <= len(data) <= MAX_LIST:
+        message = f"a CVM list is two amounts of 4 bytes and rules, {MAX_LIST} bytes together"
+        raise DecodeError(message, offset=min(len(data), MAX_LIST), path="8E", source=CVM_SOURCE)
     rules = tuple(CvmRule(*data[at : at + 2]) for at in range(8, len(data) - 1, 2))
     found = CvmList(decode_b(data[:4]), decode_b(data[4:8]), rules)
     if len(data) % 2:
