@@ -119,7 +119,8 @@ TWO = pytest.mark.parametrize(
 
 @pytest.fixture(params=FOUR, ids=_named)
 def street(request: Any, server: RunningServer, tmp_path: Path) -> Iterator[Street]:
-    with ShopFront() as front, opened(server, *request.param, tmp_path, front) as shop:
+    manner, mode = request.param
+    with ShopFront() as front, opened(server, manner, mode, tmp_path, front) as shop:
         yield Street(server, front, shop)
 
 
@@ -127,7 +128,8 @@ def open_by_phone(server: RunningServer, trade: Trade, shown: str, parameters: A
     """What comes of it when the first person's WeChat looks at what the page or app hands to it."""
     person = server.client.call("GET", "/people")[0]["id"]
     invoke = Invoke(trade.opened, parameters, appid, H5_REFERER)
-    return server.run(lambda: server.server.platform.pay(person, shown, "", invoke))
+    paid: Paid = server.run(lambda: server.server.platform.pay(person, shown, "", invoke))
+    return paid
 
 
 def phone(server: RunningServer) -> Payer:
