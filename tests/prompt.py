@@ -81,9 +81,9 @@ class Served:
     def call(self, method: str, path: str, body: Any = None) -> Any:
         return Client(self.described["control"]).call(method, path, body)
 
-    def order(self, kind: str = "native", *, total: int = 1280, number: str = "") -> Any:
-        """What the answer to an order says: a code URL, prepay id or H5 link, in its one field."""
-        return ordered(self.described, kind, total=total, number=number)
+    def order(self, kind: str = "native", **how: Any) -> str:
+        """What a payer is shown, as `ordered`."""
+        return ordered(self.described, kind, **how)
 
     def end(self, number: int = signal.SIGTERM) -> Ran:
         """What it wrote and its exit code, once the signal has ended it."""
@@ -93,7 +93,14 @@ class Served:
         return Ran(self.child.returncode, out, err)
 
 
-def ordered(described: dict[str, Any], kind: str = "native", *, total: int = 1280, number: str = "") -> str:
+def ordered(
+    described: dict[str, Any],
+    kind: str = "native",
+    *,
+    total: int = 1280,
+    number: str = "",
+    notify_url: str = "http://127.0.0.1:9/notify",
+) -> str:
     """Order as a merchant whose keys lie in the sandbox's folder; gives what the payer is shown."""
     wechat, keys = described["wechat"], Path(described["keys"])
     body: dict[str, Any] = {
@@ -101,7 +108,7 @@ def ordered(described: dict[str, Any], kind: str = "native", *, total: int = 128
         "mchid": wechat["mchid"],
         "description": "Tea",
         "out_trade_no": number or uuid.uuid4().hex,
-        "notify_url": "https://shop.example/notify",
+        "notify_url": notify_url,
         "amount": {"total": total},
     }
     if kind == "h5":

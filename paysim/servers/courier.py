@@ -91,8 +91,10 @@ class Courier:
                 await asyncio.sleep(_STRANGE_S)
                 continue
             wait_s = self._wait_s()
+            # Not wait_for: before Python 3.12 it loses a cancellation that comes as the event does.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await self._woken.wait()
 
     def _start_due(self) -> None:
         if not self._sandbox.clock.virtual:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -17,8 +18,12 @@ from typing import Any
 import pytest
 from prompt import TIMEOUT_S, Served, closed, environment, eventually, signed
 
+from paysim import Sandbox
 from paysim.core.errors import UsageError
+from paysim.operators.wechat.merchants import Settings
 from paysim.servers.client import Client
+from paysim.servers.platform import Platform
+from paysim.servers.webhooks import Policy
 
 Run = Callable[..., Any]
 Serve = Callable[..., Served]
@@ -178,6 +183,21 @@ def test_nohup_is_heeded(serve: Serve) -> None:
     assert one.end().code == 0
 
 
+@pytest.mark.parametrize("steps", range(5))
+def test_an_end_at_the_moment_of_a_callback_is_not_lost(steps: int) -> None:
+    async def work() -> None:
+        platform = Platform(Sandbox, settings=Settings(), policy=Policy(), say=print)
+        platform.start()
+        await asyncio.sleep(0.01)
+        platform.courier.wake()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(TIMEOUT_S):
+            await platform.stop()
+
+    asyncio.run(work())
+
+
 # What it keeps. -----------------------------------------------------------------------------------------
 
 
@@ -277,12 +297,12 @@ def test_the_clock_and_the_refund_can_be_chosen(serve: Serve) -> None:
 
 def test_a_callback_that_may_not_go_out_is_said_with_what_lets_it(serve: Serve) -> None:
     one = serve()
-    Client(one.described["control"]).pay(one.order())
+    Client(one.described["control"]).pay(one.order(notify_url="https://192.0.2.1/notify"))
     eventually(lambda: any(found["attempts"] for found in one.call("GET", "/deliveries")), "a try")
     said = one.end().err
     assert said.startswith("paysim: ")
     assert said.count("\n") == 1
-    for word in ("shop.example", "--notify-host", "--notify-rewrite"):
+    for word in ("192.0.2.1", "--notify-host", "--notify-rewrite"):
         assert word in said
 
 
