@@ -330,7 +330,7 @@ def encode_afl(entries: Sequence[Records]) -> bytes:
     for at in range(0, len(data), 4):
         if wrong := _wrong_records(data[at : at + 4]):
             raise LocalProtocolError(wrong, source=AFL_SOURCE)
-    return data
+    return _bounded(data, AFL_SOURCE)
 
 
 def decode_afl(data: bytes) -> tuple[Records, ...]:
@@ -389,15 +389,16 @@ class CvmList(NamedTuple):
 def encode_cvm_list(cvm_list: CvmList) -> bytes:
     """The CVM list (8E): two amounts of 4 bytes, and 2 bytes a rule.
 
-    Raises LocalProtocolError for numbers that do not fit.
+    Raises LocalProtocolError for numbers that do not fit, and more than 252 bytes.
 
     >>> encode_cvm_list(CvmList(0, 0, (CvmRule(0x42, 3), CvmRule(0x1F, 3)))).hex().upper()
     '000000000000000042031F03'
 
     Source: EMV 4.4 Book 3 10.5
     """
-    rules = (encode_b(number, 1) for rule in cvm_list.rules for number in rule)
-    return b"".join((encode_b(cvm_list.x_minor, 4), encode_b(cvm_list.y_minor, 4), *rules))
+    amounts = encode_b(cvm_list.x_minor, 4) + encode_b(cvm_list.y_minor, 4)
+    rules = b"".join(encode_b(number, 1) for rule in cvm_list.rules for number in rule)
+    return _bounded(amounts + rules, CVM_SOURCE)
 
 
 def decode_cvm_list(data: bytes) -> CvmList:
@@ -420,6 +421,12 @@ def decode_cvm_list(data: bytes) -> CvmList:
         at = len(data) - 1
         raise DecodeError("a rule is 2 bytes", offset=at, path="8E", decoded_so_far=found, source=CVM_SOURCE)
     return found
+
+
+def _bounded(data: bytes, source: str) -> bytes:
+    if len(data) > MAX_LIST:
+        raise LocalProtocolError(f"{len(data)} bytes, and the value has at most {MAX_LIST}", source=source)
+    return data
 
 
 def _not_digits(text: str, good: int) -> DecodeError:

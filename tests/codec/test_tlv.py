@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from byte_noise import noise
 from counts import count
 from hypothesis import given
 from strategies_qr import trees
@@ -173,3 +174,80 @@ def test_random_and_changed_bytes_end_in_a_tree_or_a_decode_error():
             continue
         assert 0 <= error.offset <= len(data)
         assert isinstance(error.decoded_so_far, tuple)
+
+
+def test_flattening_leaves_the_templates_out():
+    tree = tlv.decode(bytes.fromhex("6F09 8401AA A504 9F110141 9C0100"))
+    assert tlv.flatten(tree) == ((0x84, b"\xaa"), (0x9F11, b"A"), (0x9C, b"\0"))
+    assert tlv.flatten(()) == ()
+
+
+@pytest.mark.parametrize(
+    ("encoded", "tag"),
+    [
+        (row[1][: row[2] * 2], row[3])
+        for row in [
+            ("one byte", "9C01", 1, 0x9C),
+            ("two bytes", "9F0206", 2, 0x9F02),
+            ("three bytes", "DF812908", 3, 0xDF8129),
+            ("four bytes", "9F81820101", 4, 0x9F818201),
+        ]
+    ],
+)
+def test_tags_alone_both_ways(encoded, tag):
+    data = bytes.fromhex(encoded)
+    assert tlv.tag_bytes(tag) == data
+    assert tlv.read_tag(b"\xff" + data + b"\xff", 1) == (tag, 1 + len(data))
+
+
+@pytest.mark.parametrize("encoded", ["", "9F", "DF81", "9F8181818101", "00"])
+def test_what_is_no_tag_is_refused(encoded):
+    with pytest.raises(DecodeError):
+        tlv.read_tag(bytes.fromhex(encoded))
+
+
+# Judged by pyemv.tlv. It gives dicts, so a tag may stand once in a template; it knows no padding.
+
+
+def as_dict(tree) -> dict:
+    return {f"{tag:02X}": as_dict(value) if isinstance(value, tuple) else value for tag, value in tree}
+
+
+def without_repetition(tree, seen: set | None = None):
+    """The tree without the objects whose tag was there before, wherever it stood."""
+    seen = set() if seen is None else seen
+    kept = []
+    for tag, value in tree:
+        if tag not in seen:
+            seen.add(tag)
+            kept.append((tag, without_repetition(value, seen) if isinstance(value, tuple) else value))
+    return tuple(kept)
+
+
+@given(trees().map(without_repetition))
+def test_pyemv_reads_and_writes_the_same(tree):
+    peer = pytest.importorskip("pyemv").tlv
+    data = tlv.encode(tree)
+    assert peer.decode(data) == as_dict(tree)
+    assert peer.encode(as_dict(tree)) == data
+    assert peer.decode(data, flatten=True) == {f"{tag:02X}": value for tag, value in tlv.flatten(tree)}
+
+
+def test_pyemv_and_we_refuse_the_same_noise():
+    peer = pytest.importorskip("pyemv").tlv
+    seeds = [bytes.fromhex(row[1]) for row in KNOWN[1:9]]
+    agreed = 0
+    for data in noise(seeds, count(20_000), seed=8825):
+        try:
+            tree = tlv.decode(data)
+        except DecodeError as error:
+            if error.code != "TRUNCATED":
+                continue  # our bounds: it has none
+            with pytest.raises(peer.DecodeError):
+                peer.decode(data)
+            agreed += 1
+            continue
+        if tlv.encode(tree) == data and without_repetition(tree) == tree:
+            assert peer.decode(data) == as_dict(tree)
+            agreed += 1
+    assert agreed > count(20_000) // 3
