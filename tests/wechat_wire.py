@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
@@ -19,9 +22,10 @@ from paysim.operators.wechat.sealing import open_resource
 from paysim.operators.wechat.signing import authorization
 from paysim.operators.wechat.world import order_key
 from paysim.sandbox import Sandbox
+from paysim.servers.server import Options
 from paysim.testing.server import RunningServer
 
-__all__ = ["NATIVE", "REFUNDS", "Arrived", "Receiver", "Shop", "checked", "receiving"]
+__all__ = ["NATIVE", "REFUNDS", "Arrived", "Receiver", "Shop", "checked", "own_keys", "receiving"]
 
 NATIVE = "/v3/pay/transactions/native"
 REFUNDS = "/v3/refund/domestic/refunds"
@@ -197,6 +201,13 @@ class Shop:
             raise AuthenticityError(why)
         found: dict[str, Any] = json.loads(open_resource(self.api_v3_key, one.envelope["resource"]))
         return found
+
+
+def own_keys(options: Options, folder: Path) -> Options:
+    """The same with keys of the test's own: a copy, for a test that makes new ones."""
+    if not options.keys.exists():
+        RunningServer(options).close()
+    return replace(options, keys=shutil.copytree(options.keys, folder / "keys"))
 
 
 def checked(shop: Shop, headers: Mapping[str, str], body: bytes) -> str:

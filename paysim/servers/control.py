@@ -52,10 +52,17 @@ class Asked(NamedTuple):
     query: Mapping[str, str]
     body: Any
 
+    def flag(self, name: str) -> bool:
+        """Whether it is 1. Raises UsageError for what is neither 0 nor 1."""
+        text = self.query.get(name, "0")
+        if text not in ("0", "1"):
+            raise UsageError(f"{name} is 0 or 1, not {text[:40]!r}")
+        return text == "1"
+
     def number(self, name: str, default: int, most: int) -> int:
         """A whole number of the query. Raises UsageError for anything else."""
         text = self.query.get(name, "")
-        if not text:
+        if name not in self.query:
             return default
         if not (text.isascii() and text.isdigit() and len(text) < 19):
             raise UsageError(f"{name} is a whole number from 0, not {text[:40]!r}")
@@ -207,8 +214,8 @@ async def _advance(asked: Asked) -> types.ClockView:
 
 
 async def _requests(asked: Asked) -> list[Logged]:
-    refused = asked.query.get("refused", "") in ("1", "true")
-    return asked.platform.log.newest(asked.number("limit", _SHOWN, _SHOWN_AT_MOST), refused)
+    limit = asked.number("limit", _SHOWN, _SHOWN_AT_MOST)
+    return asked.platform.log.newest(limit, asked.flag("refused"))
 
 
 async def _deliveries(asked: Asked) -> list[types.DeliveryView]:
@@ -450,9 +457,7 @@ async def _body(request: Request, call: Call) -> Any:
     except Unread as error:
         text = f"a body is at most {_BODY_AT_MOST} bytes, and comes within seconds"
         raise Refused(error.status or 400, text) from None
-    if call.takes is None:
-        return None
-    return msgspec.json.decode(raw or b"{}", type=call.takes)
+    return msgspec.json.decode(raw or b"{}", type=call.takes or dict[str, Any])
 
 
 def failure(status: int, error: str, message: str) -> Response:

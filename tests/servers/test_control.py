@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from wechat_wire import NATIVE, Receiver, Shop, receiving
+from wechat_wire import NATIVE, Receiver, Shop, own_keys, receiving
 
 from paysim import Fault, VirtualClock
 from paysim.core.errors import ConfigError
@@ -115,15 +114,10 @@ def good(caller: Caller, shop: Shop) -> dict[tuple[str, str], tuple[str, Any]]:
     }
 
 
-@pytest.fixture
-def own_keys(paysim_server_options: Options, tmp_path: Path) -> Options:
-    """Keys of the test's own, copied: they are rotated."""
-    RunningServer(paysim_server_options).close()
-    return replace(paysim_server_options, keys=shutil.copytree(paysim_server_options.keys, tmp_path / "keys"))
-
-
-def test_every_call_gives_what_its_row_says(own_keys: Options, receiver: Receiver) -> None:
-    with RunningServer(own_keys) as server, calling(server) as caller:
+def test_every_call_gives_what_its_row_says(
+    paysim_server_options: Options, tmp_path: Path, receiver: Receiver
+) -> None:
+    with RunningServer(own_keys(paysim_server_options, tmp_path)) as server, calling(server) as caller:
         _every_call(caller, Shop(server, caller.client, receiver.url))
 
 
@@ -189,6 +183,9 @@ BAD: list[tuple[str, str, Any, int, str]] = [
     ("GET", "/requests?limit=1.5", None, 400, "limit is a whole number"),
     ("GET", "/requests?limit=" + "9" * 30, None, 400, "limit is a whole number"),
     ("GET", "/requests?limit=%D9%A1", None, 400, "limit is a whole number"),
+    ("GET", "/requests?limit=", None, 400, "limit is a whole number"),
+    ("GET", "/requests?refused=yes", None, 400, "refused is 0 or 1"),
+    ("POST", "/reset", [], 400, "Expected `object`"),
     ("GET", "/deliveries?limit=x", None, 400, "limit is a whole number"),
     ("GET", "/journal?after=x", None, 400, "after is a whole number"),
     ("GET", "/journal?limit=x", None, 400, "limit is a whole number"),
@@ -724,8 +721,8 @@ def test_every_code_can_be_injected(caller: Caller) -> None:
         assert caller.ask("POST", "/faults", {"point": "answer", "action": "error", "code": code}).is_success
 
 
-def test_a_certificate_is_rotated(own_keys: Options) -> None:
-    with RunningServer(own_keys) as server, calling(server) as caller:
+def test_a_certificate_is_rotated(paysim_server_options: Options, tmp_path: Path) -> None:
+    with RunningServer(own_keys(paysim_server_options, tmp_path)) as server, calling(server) as caller:
         _rotated(caller, Shop(server, caller.client))
 
 
