@@ -166,9 +166,16 @@ ANY: Final[tuple[Row, ...]] = (
     (0x9F6C, "Card Transaction Qualifiers (CTQ)", "bits", 2, 2, "card", _ANSWER, "CTQ"),
     (0xA5, "FCI Proprietary Template", "template", 0, 252, "card", (0x6F,), ""),
     (0xBF0C, "FCI Issuer Discretionary Data", "template", 0, 222, "card", _FCI, ""),
+    (0xDF8115, "Error Indication", "bits", 6, 6, "terminal", _NONE, "DF8115"),
+    (0xDF8116, "User Interface Request Data", "bits", 13, 22, "terminal", _NONE, "DF8116"),
+    (0xDF8129, "Outcome Parameter Set", "bits", 8, 8, "terminal", _NONE, "DF8129"),
+    (0xFF8105, "Data Record", "template", 0, 65535, "terminal", _NONE, ""),
+    (0xFF8106, "Discretionary Data", "template", 0, 65535, "terminal", _NONE, ""),
     (0xDF7F, "paysim sandbox marker", "ans", 1, 16, "card", (0xBF0C,), ""),
 )
-"""Source: EMV 4.4 Book 3 Annex A1; 9F28, 9F29, 9F2A, 9F66 Contactless Book A and B; DF7F is ours"""
+"""Source: EMV 4.4 Book 3 Annex A1; Contactless Books A and B (9F28, 9F29, 9F2A, 9F66) and C-2 (DF81.., FF81..)
+Assumed: the tags of kernel 2's outcome serve every kernel here; DF7F is paysim's own
+"""
 
 MASTERCARD: Final[tuple[Row, ...]] = (
     (0x9F1D, "Terminal Risk Management Data", "bits", 8, 8, "terminal", _NONE, "9F1D"),
@@ -196,8 +203,6 @@ MASTERCARD: Final[tuple[Row, ...]] = (
     (0xDF4B, "POS Cardholder Interaction Information", "bits", 3, 3, "card", _ANSWER, "DF4B"),
     (0xDF8104, "Balance Read Before Generate AC", "n", 6, 6, "terminal", _NONE, ""),
     (0xDF8105, "Balance Read After Generate AC", "n", 6, 6, "terminal", _NONE, ""),
-    (0xDF8115, "Error Indication", "bits", 6, 6, "terminal", _NONE, "DF8115"),
-    (0xDF8116, "User Interface Request Data", "bits", 13, 22, "terminal", _NONE, "DF8116"),
     (0xDF8117, "Card Data Input Capability", "bits", 1, 1, "terminal", _NONE, "DF8117"),
     (0xDF8118, "CVM Capability - CVM Required", "bits", 1, 1, "terminal", _NONE, "DF8118"),
     (0xDF8119, "CVM Capability - No CVM Required", "bits", 1, 1, "terminal", _NONE, "DF8119"),
@@ -215,7 +220,6 @@ MASTERCARD: Final[tuple[Row, ...]] = (
     (0xDF8125, "Reader Contactless Transaction Limit (On-device CVM)", "n", 6, 6, "terminal", _NONE, ""),
     (0xDF8126, "Reader CVM Required Limit", "n", 6, 6, "terminal", _NONE, ""),
     (0xDF8127, "Time Out Value", "b", 2, 2, "terminal", _NONE, ""),
-    (0xDF8129, "Outcome Parameter Set", "bits", 8, 8, "terminal", _NONE, "DF8129"),
     (0xDF812A, "DD Card (Track 1)", "ans", 0, 56, "terminal", _NONE, ""),
     (0xDF812B, "DD Card (Track 2)", "cn", 0, 11, "terminal", _NONE, ""),
     (0xDF812C, "Mag-stripe CVM Capability - No CVM Required", "b", 1, 1, "terminal", _NONE, ""),
@@ -263,8 +267,6 @@ MASTERCARD: Final[tuple[Row, ...]] = (
     (0xDF8306, "Measured Relay Resistance Processing Time", "b", 2, 2, "terminal", _NONE, ""),
     (0xDF8307, "RRP Counter", "b", 1, 1, "terminal", _NONE, ""),
     (0xFF8101, "Torn Record", "template", 0, 65535, "terminal", _NONE, ""),
-    (0xFF8105, "Data Record", "template", 0, 65535, "terminal", _NONE, ""),
-    (0xFF8106, "Discretionary Data", "template", 0, 65535, "terminal", _NONE, ""),
 )
 """Source: EMV Contactless Book C-2 Annex A"""
 
