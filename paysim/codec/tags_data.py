@@ -173,7 +173,7 @@ ANY: Final[tuple[Row, ...]] = (
     (0xFF8106, "Discretionary Data", "template", 0, 65535, "terminal", _NONE, ""),
     (0xDF7F, "paysim sandbox marker", "ans", 1, 16, "card", (0xBF0C,), ""),
 )
-"""Source: EMV 4.4 Book 3 Annex A1; Contactless Books A and B (9F28, 9F29, 9F2A, 9F66) and C-2 (DF81.., FF81..)
+"""Source: EMV 4.4 Book 3 Annex A1; Contactless Books A and B (9F28, 9F29, 9F2A, 9F66) and C-2 (DF81, FF81)
 Assumed: the tags of kernel 2's outcome serve every kernel here; DF7F is paysim's own
 """
 
