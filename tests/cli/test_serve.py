@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 from prompt import TIMEOUT_S, Served, closed, environment, eventually, signed
 
-from paysim import Sandbox
+from paysim import CNY, Sandbox
+from paysim.core.clock import SystemClock
 from paysim.core.errors import UsageError
 from paysim.operators.wechat.merchants import Settings
 from paysim.servers.client import Client
@@ -34,6 +35,7 @@ WECHAT = (
     *("public_key_id", "apiv3_key", "apiv2_key"),
 )
 FILES = ("private_key", "certificate", "public_key")
+_SOON_S = 10
 
 
 # What it says. ------------------------------------------------------------------------------------------
@@ -186,14 +188,17 @@ def test_nohup_is_heeded(serve: Serve) -> None:
 @pytest.mark.parametrize("steps", range(5))
 def test_an_end_at_the_moment_of_a_callback_is_not_lost(steps: int) -> None:
     async def work() -> None:
-        platform = Platform(Sandbox, settings=Settings(), policy=Policy(), say=print)
+        platform = Platform(
+            lambda: Sandbox(clock=SystemClock()), settings=Settings(), policy=Policy(), say=print
+        )
+        platform.sandbox.shop("Tea House").create(CNY("1.00")).present("qr.wechat")  # a timer to wait for
         platform.start()
         await asyncio.sleep(0.01)
         platform.courier.wake()
         for _ in range(steps):
             await asyncio.sleep(0)
-        async with asyncio.timeout(TIMEOUT_S):
-            await platform.stop()
+        stopped, _ = await asyncio.wait({asyncio.create_task(platform.stop())}, timeout=_SOON_S)
+        assert stopped
 
     asyncio.run(work())
 
