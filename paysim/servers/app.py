@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 
 from paysim.operators.wechat.hosts import WECHAT_HOSTS
 
-from . import control, pages
+from . import control_routes, pages
 from .counter import Counter
 from .door import Guard
 from .platform import Platform
@@ -25,8 +25,8 @@ class App:
     """The ASGI application of a sandbox: `host` and `token` are for the control API's door."""
 
     def __init__(self, platform: Platform, *, host: str, token: str = "") -> None:
-        routes = [*pages.routes(Counter(platform)), *control.routes(platform)]
-        inside = Starlette(routes=routes, exception_handlers=control.HANDLERS)
+        routes = [*pages.routes(Counter(platform)), *control_routes.routes(platform)]
+        inside = Starlette(routes=routes, exception_handlers=control_routes.HANDLERS)
         self._pages = inside
         self._control = Guard(inside, host=host, token=token)
         self._wechat = WeChatFace(platform)

@@ -1,23 +1,19 @@
 """The control API under /_paysim/: what a person or a test does with a running sandbox.
 
-`CALLS` is its table: it routes, validates and describes itself in OpenAPI from the same rows.
+`CALLS` is its table: `control_routes` routes and validates by its rows, `openapi` describes them.
 """
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
 
 from paysim.core.callback import Callback
 from paysim.core.clock import SECOND_MS
-from paysim.core.errors import ConfigError, PaysimError, StoreError, UsageError
+from paysim.core.errors import UsageError
 from paysim.core.event import Record
 from paysim.core.money import Money
 from paysim.faults import Fault
@@ -28,19 +24,14 @@ from paysim.operators.wechat.numbers import rfc3339
 from paysim.operators.wechat.payer import Invoke
 
 from . import control_types as types
-from .openapi import describe
 from .platform import Platform
 from .request_log import Logged
-from .wire import Unread, read_body
 
-__all__ = ["CALLS", "HANDLERS", "Call", "routes"]
+__all__ = ["CALLS", "PREFIX", "Asked", "Call", "Refused", "record_view"]
 
 PREFIX: Final = "/_paysim"
-_BODY_AT_MOST: Final = 256 * 1024
 _SHOWN: Final = 100
 _SHOWN_AT_MOST: Final = 1_000
-_SSE_S: Final = 15.0
-_POLL_S: Final = 0.1
 _LAST_MS: Final = 253_402_214_400_000  # 9999-12-31T00:00:00Z: a day before what a date in China can say
 
 
@@ -269,10 +260,11 @@ async def _journal(asked: Asked) -> types.JournalView:
     after = asked.number("after", 0, 2**62)
     limit = asked.number("limit", _SHOWN, _SHOWN_AT_MOST)
     chosen = itertools.islice((one for one in journal.records() if one.position > after), limit)
-    return types.JournalView(journal.position, journal.head.hex(), [_record(one) for one in chosen])
+    return types.JournalView(journal.position, journal.head.hex(), [record_view(one) for one in chosen])
 
 
-def _record(record: Record) -> types.RecordView:
+def record_view(record: Record) -> types.RecordView:
+    """A record as it is shown."""
     event: dict[str, Any] = msgspec.to_builtins(record.event)
     return types.RecordView(
         record.position, record.stream, record.version, record.key, event, record.hash.hex()
@@ -394,121 +386,3 @@ CALLS: Final[tuple[Call, ...]] = (
     Call("POST", "/reset", _reset, None, types.JournalView, "Begin a new journal", fails=(409,)),
 )
 """Every call of the control API."""
-
-
-# The door. ----------------------------------------------------------------------------------------
-
-
-def routes(platform: Platform) -> list[Route]:
-    """The routes of the control API, its description among them."""
-    paths: dict[str, list[Call]] = {}
-    for call in CALLS:
-        paths.setdefault(call.path, []).append(call)
-    found = [
-        Route(PREFIX + path, _endpoint(platform, calls), methods=[c.method for c in calls])
-        for path, calls in paths.items()
-    ]
-    document = msgspec.json.encode(describe(PREFIX, CALLS))
-
-    async def openapi(_request: Request) -> Response:
-        return Response(document, media_type="application/json")
-
-    return [*found, Route(f"{PREFIX}/openapi.json", openapi, methods=["GET"])]
-
-
-def _endpoint(platform: Platform, calls: list[Call]) -> Callable[[Request], Awaitable[Response]]:
-    by_method = {call.method: call for call in calls}
-
-    async def endpoint(request: Request) -> Response:
-        call = by_method["GET" if request.method == "HEAD" else request.method]
-        if call.path == "/journal" and "text/event-stream" in request.headers.get("accept", ""):
-            return _stream(platform, request)
-        try:
-            body = await _body(request, call)
-            asked = Asked(platform, request.path_params, request.query_params, body)
-            found = await call.handler(asked)
-        except Refused as error:
-            return failure(error.status, "refused", str(error))
-        except (UsageError, ConfigError, msgspec.ValidationError) as error:
-            return failure(400, "usage", str(error))
-        except msgspec.DecodeError as error:
-            return failure(400, "json", f"the body is no JSON: {error}")
-        except StoreError as error:
-            return failure(503, "store", f"{error}; nothing was done")
-        except PaysimError as error:
-            return failure(400, type(error).__name__, str(error))
-        platform.courier.wake()
-        if found is None:
-            return Response(status_code=204)
-        return Response(msgspec.json.encode(found), media_type="application/json")
-
-    return endpoint
-
-
-async def _body(request: Request, call: Call) -> Any:
-    """The validated body. Raises Refused, UsageError or msgspec's own errors."""
-    if call.method not in ("POST", "PUT", "PATCH"):
-        return None
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise Refused(415, "Content-Type is application/json on every POST")
-    try:
-        raw = await read_body(request.receive, _BODY_AT_MOST)
-    except Unread as error:
-        text = f"a body is at most {_BODY_AT_MOST} bytes, and comes within seconds"
-        raise Refused(error.status or 400, text) from None
-    return msgspec.json.decode(raw or b"{}", type=call.takes or dict[str, Any])
-
-
-def failure(status: int, error: str, message: str) -> Response:
-    """An answer that says why nothing was done."""
-    body = msgspec.json.encode(types.Failure(error, message))
-    return Response(body, status_code=status, media_type="application/json")
-
-
-async def _no_such_call(request: Request, _: Exception) -> Response:
-    text = f"there is no {request.url.path[:200]}; GET {PREFIX}/openapi.json lists the calls"
-    return failure(404, "not_found", text)
-
-
-async def _other_method(request: Request, error: Exception) -> Response:
-    allow: Mapping[str, str] = getattr(error, "headers", None) or {}
-    text = f"{request.method} is not among {allow.get('Allow', 'the methods of this call')}"
-    refusal = failure(405, "method", text)
-    refusal.headers.update(allow)
-    return refusal
-
-
-HANDLERS: Final[Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]]] = {
-    404: _no_such_call,
-    405: _other_method,
-}
-"""What answers where no row of the table fits."""
-
-
-def _stream(platform: Platform, request: Request) -> Response:
-    """The journal from a position on, record by record, and what is appended later."""
-    text = request.headers.get("last-event-id") or request.query_params.get("after") or "0"
-    after = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
-
-    async def events(position: int) -> AsyncIterator[bytes]:
-        idle_s = 0.0
-        while not platform.stopped:
-            journal = platform.sandbox.journal
-            if journal.position > position:
-                fresh = (one for one in journal.records() if one.position > position)
-                told = [_record(one) for one in itertools.islice(fresh, _SHOWN_AT_MOST)]
-                for record in told:  # a list: the journal may be replaced while the client reads
-                    position, idle_s = record.position, 0.0
-                    yield b"id: %d\ndata: %s\n\n" % (position, msgspec.json.encode(record))
-                continue
-            if journal.position < position:
-                position = 0  # a new journal began
-                continue
-            await asyncio.sleep(_POLL_S)
-            idle_s += _POLL_S
-            if idle_s >= _SSE_S:
-                idle_s = 0.0
-                yield b": still here\n\n"
-
-    return StreamingResponse(events(after), media_type="text/event-stream")

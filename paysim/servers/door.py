@@ -11,6 +11,8 @@ import hmac
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
+from .control_routes import failure
+
 __all__ = ["Guard"]
 
 Scope = MutableMapping[str, Any]
@@ -30,8 +32,6 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Answer, or refuse."""
-        from .control import failure
-
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         why = self._why_not(headers)
         if why:
