@@ -7,7 +7,7 @@ limits of length, the one Host, and `Upgrade`, which is ignored.
 from __future__ import annotations
 
 import asyncio
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -28,6 +28,43 @@ HEAD_BYTES: Final = 64 * 1024
 
 REQUEST_BYTES: Final = 32 * 1024 * 1024
 """How much of a whole request is taken, framing and trailers included; more is cut without a word."""
+
+
+class _Whole:
+    """What an answer is written to: its head waits for its body, so that both leave in one piece.
+
+    Where no body follows in the same turn of the loop, the head goes alone.
+    """
+
+    __slots__ = ("_begun", "_head", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._begun = False
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        """Send it, behind what waits; the first piece waits itself."""
+        if self._begun:
+            self._transport.write(self._head + data if self._head else data)
+            self._head = b""
+        else:
+            self._begun, self._head = True, data
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        if self._head:
+            self.write(b"")
+
+    def close(self) -> None:
+        """Close once everything is sent."""
+        self._flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether the connection ends."""
+        return self._transport.is_closing()
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -105,6 +142,7 @@ class GuardedProtocol(HttpToolsProtocol):
             raise ValueError("a request names one Host")
         if not self.parser.should_upgrade():
             super().on_headers_complete()
+            self.cycle.transport = cast("asyncio.Transport", _Whole(self.transport, self.loop))
 
     def on_message_complete(self) -> None:
         """The body is through."""
