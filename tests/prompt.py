@@ -112,7 +112,7 @@ def ordered(
         "amount": {"total": total},
     }
     if kind == "h5":
-        body["scene_info"] = {"payer_client_ip": "127.0.0.1", "h5_info": {"type": "Wap"}}
+        body["scene_info"] = {"payer_client_ip": "14.23.150.211", "h5_info": {"type": "Wap"}}
     key = (keys / wechat["private_key"]).read_text()
     answer = signed(wechat, key, "POST", f"/v3/pay/transactions/{kind}", json.dumps(body))
     (shown,) = answer.values()

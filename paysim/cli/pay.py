@@ -82,7 +82,7 @@ def _text(code: str) -> str:
     """What is to be paid: a text, or what a picture of it says."""
     if read_shown(code) is not None or code.startswith(_ADDRESSES):
         return code
-    path = given.file_at(code)
+    path = given.file_at(code) if code else None
     if path is None:
         raise UsageError(f"{code!r} is no code URL, prepay id, H5 link or picture of one")
     from paysim.qr import scan
@@ -90,6 +90,6 @@ def _text(code: str) -> str:
     found = scan.scan(given.read_file(path, _MAX_PICTURE_BYTES))
     texts = [text for text in found if read_shown(text) is not None]
     if len(texts) != 1:
-        number = "several codes" if texts else "no code"
-        raise UsageError(f"there is {number} of WeChat Pay in {path}; give a picture of one")
+        number = "are several codes" if texts else "is no code"
+        raise UsageError(f"there {number} of WeChat Pay in {path}; give a picture of one")
     return texts[0]

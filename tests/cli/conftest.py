@@ -6,6 +6,7 @@ import fcntl
 import io
 import os
 import pty
+import shutil
 import struct
 import subprocess
 import sys
@@ -97,13 +98,28 @@ def _read(handle: int) -> bytes:
         return b""
 
 
+@pytest.fixture(scope="session")
+def minted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A keys folder with all its keys: minting them takes longer than most tests."""
+    folder = tmp_path_factory.mktemp("minted")
+    Served(folder=folder).end()
+    return folder / ".paysim"
+
+
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
+def furnished(tmp_path: Path, minted: Path) -> Path:
+    """An empty folder, but for its keys folder."""
+    shutil.copytree(minted, tmp_path / ".paysim")
+    return tmp_path
+
+
+@pytest.fixture
+def serve(furnished: Path) -> Iterator[Callable[..., Served]]:
     """Starts `paysim serve` with these arguments; whatever still runs is killed after the test."""
     started: list[Served] = []
 
     def start(*arguments: str) -> Served:
-        started.append(Served(*arguments, folder=tmp_path))
+        started.append(Served(*arguments, folder=furnished))
         return started[-1]
 
     yield start

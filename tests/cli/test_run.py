@@ -23,12 +23,12 @@ WALLET = "https://api.mch.weixin.qq.com/v3/certificates"
 
 
 @pytest.fixture
-def run(process: Run, tmp_path: Path) -> Run:
-    """Runs `paysim run ARGUMENTS` in an empty folder; nothing is left of it, whatever comes."""
+def run(process: Run, furnished: Path) -> Run:
+    """Runs `paysim run ARGUMENTS` in a folder that holds its keys; nothing is left of it, whatever comes."""
 
     def work(*arguments: str, **how: Any) -> Ran:
-        ran = process("run", *arguments, cwd=tmp_path, **how)
-        assert not (tmp_path / ".paysim" / "sandbox.json").exists()
+        ran = process("run", *arguments, cwd=furnished, **how)
+        assert not (furnished / ".paysim" / "sandbox.json").exists()
         return ran
 
     return work
@@ -64,12 +64,12 @@ class Started:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
+def start(furnished: Path) -> Iterator[Callable[..., Started]]:
     """Starts `paysim run` and goes on; what still runs is killed after the test, with its command."""
     started: list[Started] = []
 
     def begin(*arguments: str) -> Started:
-        started.append(Started(*arguments, folder=tmp_path))
+        started.append(Started(*arguments, folder=furnished))
         return started[-1]
 
     yield begin

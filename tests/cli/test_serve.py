@@ -36,6 +36,7 @@ WECHAT = (
 )
 FILES = ("private_key", "certificate", "public_key")
 _SOON_S = 10
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
 
 # What it says. ------------------------------------------------------------------------------------------
@@ -285,6 +286,22 @@ def test_the_seed_decides_the_merchant(serve: Serve) -> None:
         mchids.append(one.described["wechat"]["mchid"])
         one.end()
     assert mchids[0] == mchids[1] != mchids[2]
+
+
+def test_the_example_pays_beside_it_by_base_url(serve: Serve) -> None:
+    one = serve()
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "10_wechatpayv3.py")],
+        cwd=one.folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.stdout == (EXAMPLES / "expected" / "10_wechatpayv3.txt").read_text(encoding="utf-8")
+    one.end()
 
 
 # Its options. -------------------------------------------------------------------------------------------
