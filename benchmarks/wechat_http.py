@@ -108,9 +108,7 @@ def _processor_s(pid: int) -> float:
 
 
 def main() -> None:
-    print(
-        f"{'us a Native order':<18}{'handler':>9}{'HTTP':>9}{'ratio':>8}{'processor':>13}{'HTTP':>9}{'ratio':>8}"
-    )
+    print(f"{'us an order':<18}{'handler':>9}{'HTTP':>9}{'ratio':>8}{'processor':>13}{'HTTP':>9}{'ratio':>8}")
     for name, store in (("memory", "memory"), ("SQLite normal", "sqlite:///{folder}/a.paysim")):
         with tempfile.TemporaryDirectory(dir=".") as made:
             handlers, wires = measured(store, Path(made).absolute())
