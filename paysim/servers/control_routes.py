@@ -57,7 +57,7 @@ def _endpoint(platform: Platform, calls: list[Call]) -> Callable[[Request], Awai
             asked = Asked(platform, request.path_params, request.query_params, body)
             found = await call.handler(asked)
         except Refused as error:
-            return failure(error.status, "refused", str(error))
+            return failure(error.status, "refused", str(error), close=error.status in (408, 413))
         except (UsageError, ConfigError, msgspec.ValidationError) as error:
             return failure(400, "usage", str(error))
         except msgspec.DecodeError as error:
@@ -89,10 +89,11 @@ async def _body(request: Request, call: Call) -> Any:
     return msgspec.json.decode(raw or b"{}", type=call.takes or dict[str, Any])
 
 
-def failure(status: int, error: str, message: str) -> Response:
-    """An answer that says why nothing was done."""
+def failure(status: int, error: str, message: str, *, close: bool = False) -> Response:
+    """An answer that says why nothing was done; with `close` the connection ends, whatever still comes."""
     body = msgspec.json.encode(types.Failure(error, message))
-    return Response(body, status_code=status, media_type="application/json")
+    headers = {"Connection": "close"} if close else None
+    return Response(body, status_code=status, media_type="application/json", headers=headers)
 
 
 async def _no_such_call(request: Request, _: Exception) -> Response:
