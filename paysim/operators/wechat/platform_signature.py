@@ -140,6 +140,15 @@ def probe(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     )
 
 
+_SIGNED: Final = (
+    "Wechatpay-Timestamp",
+    "Wechatpay-Nonce",
+    "Wechatpay-Signature",
+    "Wechatpay-Serial",
+    "Wechatpay-Signature-Type",
+)
+
+
 def verify_answer(
     headers: Mapping[str, str] | Iterable[tuple[str, str]],
     body: bytes,
@@ -152,13 +161,7 @@ def verify_answer(
 
     Source: WeChat Pay merchant/4013053420
     """
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
-    found = {name.lower(): value for name, value in pairs}
-    wanted = [f"wechatpay-{name}" for name in ("timestamp", "nonce", "signature", "serial", "signature-type")]
-    lacking = [name for name in wanted if not found.get(name)]
-    if lacking:
-        raise AuthenticityError(f"the answer is not signed: it lacks {', '.join(lacking)}")
-    timestamp, nonce, signature, serial, kind = (found[name] for name in wanted)
+    timestamp, nonce, signature, serial, kind = _signature_of(headers)
     if kind != SCHEME:
         raise AuthenticityError(f"the signature type is {SCHEME}, not {kind!r}")
     if not _SECONDS.fullmatch(timestamp) or abs(int(timestamp) * _MS - wall_ms) > WINDOW_S * _MS:
@@ -169,6 +172,21 @@ def verify_answer(
     if signature.startswith(PROBE):
         raise AuthenticityError("this is probe traffic: its signature is wrong on purpose")
     _check_answer((timestamp, nonce, body), signature, serial, verifiers)
+
+
+def _signature_of(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> list[str]:
+    """The values of `_SIGNED`, each of which must be there."""
+    if isinstance(headers, dict):
+        as_sent = [headers.get(name, "") for name in _SIGNED]
+        if all(as_sent):
+            return as_sent
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    found = {name.lower(): value for name, value in pairs}
+    values = [found.get(name.lower(), "") for name in _SIGNED]
+    lacking = [name.lower() for name, value in zip(_SIGNED, values, strict=True) if not value]
+    if lacking:
+        raise AuthenticityError(f"the answer is not signed: it lacks {', '.join(lacking)}")
+    return values
 
 
 def _check_answer(

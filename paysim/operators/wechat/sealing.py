@@ -9,6 +9,7 @@ Source: WeChat Pay merchant/4012071382 (resources, certificates), 4013053257 and
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -186,7 +187,9 @@ def _opens(box: Oaep | Pkcs1, sealed: bytes) -> bool:
     return True
 
 
+@functools.lru_cache(maxsize=256)
 def _box(api_v3_key: str) -> Gcm:
+    """What a merchant's key seals and opens; kept, for to set it up takes longer than to open a resource."""
     if not api_v3_key:
         raise UsageError("no APIv3 key is set")
     return Gcm(SymmetricKey("aes-256", api_v3_key.encode(), name="APIv3"))
