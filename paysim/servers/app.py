@@ -36,16 +36,14 @@ class App:
         if scope["type"] != "http":
             return
         path: str = scope["path"]
-        if path.startswith("/v3/"):
-            await self._wechat(scope, receive, send)
-        elif path.startswith(_OURS) and not _is_wallet(scope):
+        if path.startswith(_OURS) and not _is_wallet(scope):
             await self._control(scope, receive, send)
         elif path.startswith(pages.WALLET_FOLDER) and _is_wallet(scope):
             await self._pages(scope, receive, send)
         elif path in ("/", _PREFIX) and not _is_wallet(scope):
             await answer(send, 307, (("Location", f"{_OURS}openapi.json"),), b"")
         else:
-            await answer(send, 404, (), b"")
+            await self._wechat(scope, receive, send)
 
 
 def _is_wallet(scope: MutableMapping[str, Any]) -> bool:

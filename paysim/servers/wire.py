@@ -45,6 +45,14 @@ _REQUEST_ACTIONS: Final = frozenset(a for a, row in ACTIONS.items() if "request"
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
+_UNREAD: Final[dict[int, str]] = {
+    413: f"the body is longer than {MAX_BODY} bytes",
+    408: f"the body did not come within {BODY_S:.0f} s",
+    0: "the client went away before its body was through",
+}
+"""Status of a body that was not taken -> why, in words."""
+
+
 class Unread(Exception):
     """A body that was not taken: 413 for too long, 408 for too slow, 0 where its sender went away."""
 
@@ -112,13 +120,21 @@ class WeChatFace:
         try:
             body = await read_body(receive)
         except Unread as error:
-            if error.status:
-                await answer(send, error.status, (("Connection", "close"),), b"")
+            await self._unread(scope, send, error.status)
             return
         request = _request(scope, body)
         began = time.perf_counter()
         given, response = await self._exchange(scope, send, request)
-        elapsed_ms = (time.perf_counter() - began) * 1000
+        self._log(request, response, given, (time.perf_counter() - began) * 1000)
+
+    async def _unread(self, scope: Scope, send: Send, status: int) -> None:
+        """Refuse a request whose body was not taken; for 0 nobody is there any more."""
+        response = Response(status, (("Connection", "close"),)) if status else None
+        if response is not None:
+            await self._send(send, response)
+        self._log(_request(scope, b""), response, Answer(Response(status), why=_UNREAD[status]), 0.0)
+
+    def _log(self, request: Request, response: Response | None, given: Answer, elapsed_ms: float) -> None:
         platform = self._platform
         platform.log.add(request, response, given, platform.sandbox.wechat.wall_ms(), elapsed_ms)
 

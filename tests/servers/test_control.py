@@ -632,6 +632,15 @@ def test_who_listens_does_not_hold_up_the_end(paysim_server_options: Options) ->
             pass  # ends: its last chunk came
 
 
+@pytest.mark.parametrize("path", ["//v3/certificates", "/pay/unifiedorder", "/v3", "/sandboxnew/pay/refund"])
+def test_a_wrong_base_url_is_seen_among_the_requests(path: str, caller: Caller) -> None:
+    """What is not under /v3/ was answered 404 and told to nobody."""
+    answer = caller.client.post(caller.server.base_url + path, content=b"<xml/>")
+    assert (answer.status_code, answer.content) == (404, b"")
+    logged = caller.get("/requests")[0]
+    assert (logged["status"], logged["why"]) == (404, f"no call of WeChat Pay is POST {path}")
+
+
 def test_requests_are_listed_the_newest_first(caller: Caller, shop: Shop) -> None:
     shop.code_url("T-000001")
     shop.query("T-000009")

@@ -87,6 +87,9 @@ def test_a_long_body_is_413(path: str, size: int, shop: Shop) -> None:
     headers = {"Content-Type": "application/json"}
     answer = shop.client.post(path, content=b"x" * size, headers=headers)
     assert answer.status_code == 413
+    if path == NATIVE:
+        logged = shop.server.requests[0]
+        assert (logged["status"], logged["why"]) == (413, "the body is longer than 2097152 bytes")
     still_serves(shop)
 
 
@@ -310,6 +313,8 @@ def test_who_goes_away_in_the_middle_leaves_no_order(shop: Shop) -> None:
     with dialled(shop.server) as raw:
         raw.sendall(request(NATIVE, head.encode(), body=body)[:-1])
     still_serves(shop)
+    (why,) = [one["why"] for one in shop.server.requests if not one["status"]]
+    assert why == "the client went away before its body was through"
     assert shop.book("T-000001") is None
 
 
