@@ -211,6 +211,7 @@ class EntryPoint:
             if not (issuer.data_91 or issuer.scripts) or self._selected is None:
                 return self._follow(issuer)
             self._issuer = issuer
+            self._decide("O3", f"the issuer answered {issuer.arc!r}, with data for the card: start B")
         return self._activate()
 
     def _activate(self, field_off_ms: int = 0) -> Step:

@@ -181,7 +181,7 @@ def hear_record(other: str) -> Hear:
     Source: EMV 4.4 Book 3 10.2, 10.3 (what is signed)
     """
 
-    def hear(tap: Tap, response: Response, _: str) -> Result | None:
+    def hear(tap: Tap, response: Response, step: str) -> Result | None:
         sfi, record, signed = tap.records.pop()
         where = f"record {record} of SFI {sfi}"
         if not response.ok:
@@ -191,6 +191,7 @@ def hear_record(other: str) -> Hear:
             _read_record(tap, response.data, sfi, signed)
         except DecodeError as error:
             return end_application(tap, other, f"{where}: {error}")
+        tap.decide(step, f"{where} was read{', signed by the issuer' if signed else ''}")
         return None
 
     return hear
