@@ -74,6 +74,7 @@ class Attempt(NamedTuple):
     single_use: bool = False
     static_code: bool = False
     remote: bool = False
+    tapped: bool = False
 
 
 class Ask(NamedTuple):
@@ -150,6 +151,7 @@ def pay(book: Transaction, attempt: Attempt, world: World, at_ms: int) -> list[E
         attempt.static_code,
         shop.personal,
         attempt.remote,
+        attempt.tapped,
     )
     available = world.tally(f"{source.stem}/available:{book.currency}")
     outcome, counts = authorize(request, available, world.tally)

@@ -11,11 +11,25 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+
+from paysim.core.errors import DecodeError
 
 from .inputs import InputError, sized
 
-__all__ = ["EXPONENTS", "MAX_BITS", "MIN_BITS", "RsaPrivate", "RsaPublic", "checked", "generate"]
+__all__ = [
+    "EXPONENTS",
+    "MAX_BITS",
+    "MIN_BITS",
+    "RsaPrivate",
+    "RsaPublic",
+    "checked",
+    "decode",
+    "encode",
+    "generate",
+]
 
 EXPONENTS: Final = (3, 65537)
 """Source: EMV 4.4 Book 2 B2.1"""
@@ -96,6 +110,30 @@ def generate(bits: int, exponent: int = 3) -> RsaPrivate:
     if exponent not in EXPONENTS:
         raise InputError("exponent", "3 or 65537", str(exponent))
     return RsaPrivate(rsa.generate_private_key(exponent, bits))
+
+
+def encode(key: RsaPrivate) -> bytes:
+    """A key as PEM (PKCS#8), without a password: for a file that is nobody else's."""
+    return key.key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def decode(data: bytes) -> RsaPrivate:
+    """The key that `encode` wrote. Raises DecodeError for anything else.
+
+    >>> key = generate(1024)
+    >>> decode(encode(key)).public == key.public
+    True
+    """
+    try:
+        # What we wrote ourselves needs no proof that its primes are some.
+        found = serialization.load_pem_private_key(data, None, unsafe_skip_rsa_key_validation=True)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise DecodeError("this is no RSA key in PEM") from None
+    if not isinstance(found, rsa.RSAPrivateKey):
+        raise DecodeError("this key is not RSA")
+    return RsaPrivate(found)
 
 
 def checked(key: RsaPublic) -> RsaPublic:

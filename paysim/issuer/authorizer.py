@@ -11,7 +11,7 @@ from paysim.core.clock import DAY_MS, HOUR_MS
 from paysim.core.outcome import APPROVED, Outcome, Reason
 
 from .accounts import Kind, Payer, Source
-from .limits import LimitRequest, decide
+from .limits import LimitDecision, LimitRequest, decide
 
 __all__ = ["Approval", "PaymentRequest", "authorize", "business_day"]
 
@@ -22,7 +22,8 @@ class PaymentRequest(NamedTuple):
     """What the issuer is asked: who pays how much from what, and how they proved who they are.
 
     `pin_right` says whether they typed their PIN rightly, None where none was asked for. `static_code`,
-    `personal_code` and `remote` say what kind of code was scanned and from where (market rules R04 and R05).
+    `personal_code` and `remote` say what kind of code was scanned and from where (market rules R04 and R05);
+    `tapped` that it was no code but a card, whose limits the card's host has looked at (R06).
     """
 
     payer: Payer
@@ -35,6 +36,7 @@ class PaymentRequest(NamedTuple):
     static_code: bool = False
     personal_code: bool = False
     remote: bool = False
+    tapped: bool = False
 
 
 class Approval(NamedTuple):
@@ -42,6 +44,9 @@ class Approval(NamedTuple):
 
     outcome: Outcome
     counts: tuple[tuple[str, int, int | None], ...] = ()
+
+
+_NO_LIMITS: Final = LimitDecision(True)
 
 
 @lru_cache(maxsize=8)
@@ -64,7 +69,7 @@ def authorize(request: PaymentRequest, available_minor: int, used_minor: Callabl
         return Approval(Outcome.declined(Reason.WRONG_PIN, "the PIN is wrong"))
     if request.credit_refused and source.kind is Kind.CREDIT:
         return Approval(Outcome.declined(Reason.CREDIT_REFUSED, "the shop takes no credit cards"))
-    limits = decide(_limit_request(request), used_minor)
+    limits = _NO_LIMITS if request.tapped else decide(_limit_request(request), used_minor)
     if not limits.allowed:
         reason = Reason.REMOTE_COLLECTION if limits.rule == "R05" else Reason.LIMIT_EXCEEDED
         return Approval(Outcome.declined(reason, limits.reason, code=limits.rule))

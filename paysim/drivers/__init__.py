@@ -1,0 +1,1 @@
+"""Bytes across a gap: links to cards, in this process or through a reader."""
