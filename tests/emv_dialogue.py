@@ -204,7 +204,7 @@ class ScriptedCard:
                 "9F37": self.given.get(0x9F37, bytes(4)),
                 "9F02": self.given.get(0x9F02, bytes(6)),
                 "5F2A": self.given.get(0x5F2A, bytes(2)),
-                "9F69": bytes.fromhex(self._value("9F69")),
+                "9F69": bytes.fromhex(self._value("9F69") or "01AABBCCDD0000"),
             }
             number = bytes.fromhex(self._value("9F36"))
             return sign_fast(self.keys.card, number, elements, online=name == "fdda95")
@@ -255,7 +255,7 @@ class RealCard:
         kind = replace(kind, data={**kind.data, **changed})
         made = keys()
         scheme = Scheme(
-            kind.scheme, made.ca, made.issuer, bytes(16), bytes(range(16)), datetime.date(2030, 12, 31)
+            kind.scheme, made.ca, made.issuer, bytes(16), bytes(range(16)), datetime.date(2035, 12, 31)
         )
         pan = make_pan(kind.scheme, 7)
         self.card = Card(personalise(kind, pan, "01", scheme.issuer_keys, made.card, on=TODAY))
