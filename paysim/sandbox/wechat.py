@@ -48,6 +48,7 @@ _HOST: Final = "api.mch.weixin.qq.com"
 _NOTIFY_URL: Final = "https://shop.example/notify"
 _PATHS: Final = {"qr.wechat": "native", "in_app.wechat": "app"}
 _LATE_MS: Final = MINUTE_MS
+_SUSPECTS: Final = 32
 _MAGIC: Final = {"callback_lost": "lose", "callback_duplicate": "duplicate", "callback_delayed": "delay"}
 
 
@@ -188,7 +189,7 @@ class WeChatPay:
 
     def others(self) -> Mapping[str, Verifier]:
         """Keys that a client may have taken by mistake."""
-        return self.secrets.others()
+        return _Suspects(self)
 
     def find(self, key: str) -> Transaction | None:
         """The book of the order that has this key."""
@@ -456,6 +457,30 @@ class WeChatPay:
         self._merchants.clear()
         self._people.clear()
         self._door = None
+
+
+class _Suspects(Mapping[str, Verifier]):
+    """Other merchants' keys and the platform's, loaded when a wrong signature is to be explained."""
+
+    def __init__(self, wechat: WeChatPay) -> None:
+        self._wechat = wechat
+
+    def _all(self) -> Mapping[str, Verifier]:
+        mchids = [merchant.mchid for merchant in self._wechat.merchants()[-_SUSPECTS:]]
+        return self._wechat.secrets.others(mchids)
+
+    def __getitem__(self, name: str) -> Verifier:
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def items(self) -> Any:
+        """All at once: loading them takes its time."""
+        return self._all().items()
 
 
 def _refund(book: Transaction, number: str, ask: Ask) -> dict[str, Any]:

@@ -13,7 +13,7 @@ Certificates lie beside them as `<name>.<number>.crt`.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from paysim.core.clock import DAY_MS, SystemClock
@@ -116,13 +116,13 @@ class WeChatKeys:
         """Let a merchant have other keys than those that are kept, until the sandbox ends: for tests."""
         self._merchants[keys.mchid] = keys
 
-    def others(self) -> Mapping[str, Verifier]:
-        """What a client may have signed with by mistake: other merchants' keys, the platform's."""
-        found = {
-            f"{mchid}'s API key": one.certificates[0].verifier
-            for mchid, one in self._merchants.items()
-            if one.certificates
-        }
+    def others(self, mchids: Iterable[str]) -> Mapping[str, Verifier]:
+        """What a client may have signed with by mistake: merchants' keys that there are, the platform's."""
+        now_ms, found = self._clock.now_ms(), {}
+        for mchid in mchids:
+            if mchid in self._merchants or self._keys.held(f"wechat-{mchid}", now_ms):
+                for one in self.merchant(mchid).certificates[:1]:
+                    found[f"{mchid}'s API key"] = one.verifier
         for serial, verifier in self.platform(issues_certificates=True).verifiers().items():
             found[f"the platform's key {serial}"] = verifier
         return found

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from paysim.core.callback import Callback
 from paysim.core.clock import SECOND_MS, VirtualClock
-from paysim.core.errors import StoreError
+from paysim.core.errors import StoreError, UsageError
 from paysim.core.operation import Verb
 from paysim.core.transaction import Transaction
 from paysim.faults import Fault
@@ -213,6 +213,8 @@ class Courier:
         except StoreError as error:
             self._say(f"callback {id}: what came of it could not be written: {error}")
             self._push(id, self._sandbox.clock.now_ms() + SECOND_MS)
+        except UsageError as error:  # its merchant has no APIv3 key any more: then there are no callbacks
+            self._record(id, "given_up", None, {"status": 0, "error": str(error)[:200]})
 
     def _release(self, id: str) -> None:
         """One was posted: let the callbacks go that waited for another one to be first."""

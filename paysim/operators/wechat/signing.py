@@ -250,7 +250,8 @@ def verify(
     certificate = _certificate(keys, credential, wall_ms)
     if not keys.api_v3_key:
         raise _refused("unset", f"the merchant {keys.mchid} has not set an APIv3 key")
-    return _check_signature(request, credential, keys, certificate, lenient_path, others or {})
+    suspects: Mapping[str, Verifier] = {} if others is None else others  # not asked whether it is empty: lazy
+    return _check_signature(request, credential, keys, certificate, lenient_path, suspects)
 
 
 def _check_time(credential: Credential, wall_ms: int) -> None:
