@@ -45,6 +45,10 @@ MAX_APPLICATIONS: Final = 5
 """Assumed: as many entries as a directory of 256 bytes holds."""
 
 
+MAX_READER_DATA: Final = 127
+"""Bytes that a PDOL may ask for: with template 83 and a length of one byte, a short command."""
+
+
 class Application(NamedTuple):
     """An application of a card: its ADF name, label, priority (1 is first), kernel asked for (9F2A)."""
 
@@ -92,12 +96,16 @@ class Profile:
     def __post_init__(self) -> None:
         """Refuses a card that could not answer."""
         tags = {tag for tag, _ in self.pdol}
-        lacking = [f"{tag:02X}" for tag in (0x9F66, 0x9F02, 0x9F37, 0x5F2A) if tag not in tags]
-        lacking += [f"{tag:02X}" for tag in (0x82, 0x9F6C) if len(self.data.get(tag, b"")) != 2]
-        if self.scheme not in RIDS or lacking or not 1 <= len(self.applications) <= MAX_APPLICATIONS:
-            raise UsageError(
-                f"the profile {self.name!r} lacks {', '.join(lacking) or 'a scheme or applications'}"
-            )
+        wrong = [f"no {tag:02X} in the PDOL" for tag in (0x9F66, 0x9F02, 0x9F37, 0x5F2A) if tag not in tags]
+        wrong += [f"no {tag:02X} of 2 bytes" for tag in (0x82, 0x9F6C) if len(self.data.get(tag, b"")) != 2]
+        if self.scheme not in RIDS:
+            wrong.append(f"no scheme {self.scheme!r}")
+        if not 1 <= len(self.applications) <= MAX_APPLICATIONS:
+            wrong.append(f"not 1 to {MAX_APPLICATIONS} applications")
+        if sum(length for _, length in self.pdol) > MAX_READER_DATA:
+            wrong.append(f"more than {MAX_READER_DATA} bytes asked for in the PDOL")
+        if wrong:
+            raise UsageError(f"the profile {self.name!r} has {', '.join(wrong)}")
 
 
 VISA: Final = Profile(

@@ -159,6 +159,8 @@ STATUS: list[tuple[str, Callable[[], Card], str, int]] = [
     ("SELECT without Le", idle, f"00A4040008{DEBIT.hex()}", 0x6700),
     ("SELECT with an Le", idle, f"00A4040008{DEBIT.hex()}10", 0x6700),
     ("SELECT without a name", idle, "00A4040000", 0x6700),
+    ("SELECT of 300 bytes", idle, f"00A4040000012C{'A0' * 300}0000", 0x6700),
+    ("a script of 300 bytes", lambda: initiated("unionpay"), f"84DA9F7800012C{'00' * 300}", 0x6700),
     ("extended lengths", idle, f"00A40400000008{DEBIT.hex()}0000", 0x6700),
     ("SELECT", idle, f"00A4040008{DEBIT.hex()}00", 0x9000),
     ("SELECT PPSE", idle, PPSE_HEX, 0x9000),
@@ -300,17 +302,19 @@ def play(tapper: Card, steps: int, amount: int = 1000) -> list[Response]:
     return [act() for act in acts[:steps]]
 
 
-@pytest.mark.parametrize("steps", range(len(SESSION) + 1))
-def test_power_loss_after_any_command(steps: int) -> None:
-    """A tap counts from GPO on and is paid with the last record; with the next tap it is one debit."""
+@pytest.mark.parametrize("second", range(len(SESSION) + 1))
+@pytest.mark.parametrize("first", range(len(SESSION) + 1))
+def test_power_loss_after_any_command_of_two_taps(first: int, second: int) -> None:
+    """A tap counts from GPO on and is paid with its last record; taps with the same data are one debit."""
     tapper = card("unionpay-ecash")
-    assert all(answer.ok for answer in play(tapper, steps))
-    tapper.power_off()
-    assert tapper.state is State.IDLE
-    assert (tapper.memory.atc, tapper.memory.balance) == (int(steps >= 3), 9000 if steps == 7 else 10_000)
-    assert get_data(tapper, 0x9F36).sw == 0x6985
-    assert all(answer.ok for answer in play(tapper, 7))
-    assert (tapper.memory.atc, tapper.memory.balance) == (1 + int(steps >= 3), 9000)
+    count_so_far, paid = 0, False
+    for steps in (first, second, len(SESSION)):
+        assert all(answer.ok for answer in play(tapper, steps))
+        tapper.power_off()
+        count_so_far, paid = count_so_far + (steps >= 3), paid or steps == 7
+        assert tapper.state is State.IDLE
+        assert (tapper.memory.atc, tapper.memory.balance) == (count_so_far, 9000 if paid else 10_000)
+        assert get_data(tapper, 0x9F36).sw == 0x6985
 
 
 def test_the_same_data_again_are_one_payment_and_other_data_are_two() -> None:

@@ -22,6 +22,8 @@ METHODS = {
     "visa-online": "visa17",
 }
 
+ISSUER_DATA = {"visa17": ("06011103", 7), "unionpay01": ("07010103", 8), "unionpay17": ("07011103", 19)}
+"""How 9F10 starts, and its length; the e-cash card adds its balance."""
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::cryptography.utils.CryptographyDeprecationWarning"
@@ -91,6 +93,8 @@ def test_the_issuer_finds_the_same_from_the_answer_alone(name: str) -> None:
     elements = {tag: bytes.fromhex(value) for tag, value in sent.items()} | answer
     key = CardKey.of(METHODS[name], IMK, tapper.made.pan, PSN)
     assert key.application_cryptogram(elements) == answer["9F26"]
+    head, length = ISSUER_DATA[METHODS[name]]
+    assert (answer["9F10"][:4].hex(), len(answer["9F10"])) == (head, length)
     told = issuer_data(METHODS[name], answer["9F10"])
     assert (told.key_index, told.version) == (1, key.method.version)
     assert told.results[1] >> 4 & 3 == answer["9F27"][0] >> 6 & 3

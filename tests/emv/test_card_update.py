@@ -129,6 +129,19 @@ def test_what_was_put_decides() -> None:
     assert objects(offered(Card(tapper.made, kept), 2000))[0x9F27] == b"\x40"
 
 
+def test_processes_that_were_put_decide() -> None:
+    tapper, known = went_online("unionpay-ecash")
+    assert script(tapper, known, 0xDA, 0x9F68, bytes.fromhex("0000B000")) == 0x9000
+    assert objects(offered(tapper, 100))[0x9F27] == b"\x80"
+
+
+def test_no_balance_is_longer_than_the_issuers_data_can_say() -> None:
+    tapper, known = went_online("unionpay-ecash", t9F77="999999999999")
+    assert script(tapper, known, 0xDA, 0x9F79, bytes.fromhex("010000000000")) == 0x6A80
+    assert script(tapper, known, 0xDA, 0x9F79, bytes.fromhex("009999999999")) == 0x9000
+    assert objects(offered(tapper, 0))[0x9F10][10:15].hex() == "9999999999"
+
+
 def test_loading_makes_the_last_debit_final() -> None:
     """A prepaid amount that went online is not paid back after the issuer set the balance."""
     tapper, known = went_online("unionpay-ecash", t9F68="8080B000")

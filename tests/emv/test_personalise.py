@@ -20,7 +20,7 @@ from paysim.crypto.inputs import InputError
 from paysim.crypto.oda import verify_fast
 from paysim.crypto.raw_rsa import RsaPublic
 from paysim.emv.card import Card
-from paysim.emv.personalise import BINS, Scheme, check_digit, make_pan, personalise
+from paysim.emv.personalise import BINS, MAX_RECORD, Scheme, _packed, check_digit, make_pan, personalise
 from paysim.emv.ppse import directory
 from paysim.emv.profile import PROFILES, RIDS, Profile
 
@@ -153,6 +153,28 @@ def test_dates_and_numbers_stand_in_the_data() -> None:
     assert made("expired").expires == datetime.date(2026, 10, 31)
 
 
+@pytest.mark.parametrize("month", range(1, 13))
+def test_a_card_is_good_to_the_end_of_its_month(month: int) -> None:
+    keys = scheme("unionpay").issuer_keys
+    made_on = datetime.date(2027, month, 5)
+    new = personalise(PROFILES["unionpay"], make_pan("unionpay", 1), "01", keys, rsa(1152), on=made_on)
+    assert (new.expires.year, new.expires.month) == (2032, month)
+    assert (new.expires + datetime.timedelta(days=1)).day == 1
+
+
+@pytest.mark.parametrize("digits", range(13, 20))
+def test_numbers_of_13_to_19_digits(digits: int) -> None:
+    number = "623456".ljust(digits - 1, "0")
+    pan = number + check_digit(number)
+    new = personalise(PROFILES["unionpay"], pan, "01", scheme("unionpay").issuer_keys, rsa(1152), on=TODAY)
+    assert formats.decode_cn(new.data[0x5A]) == formats.decode_track2(new.data[0x57]).pan == pan
+
+
+def test_records_are_packed_up_to_an_answers_256_bytes() -> None:
+    assert [len(one) for one in _packed([bytes(200), bytes(53), bytes(1)])] == [253, 1]
+    assert len(tlv.encode(((0x70, bytes(MAX_RECORD)),))) == 256
+
+
 def bad(**changed: object) -> Callable[[], object]:
     keys = scheme("unionpay").issuer_keys
     values: dict[str, object] = {"profile": PROFILES["unionpay"], "pan": make_pan("unionpay", 7), "psn": "01",
@@ -181,7 +203,14 @@ def test_what_does_not_fit_together_is_refused_without_showing_it(make: Callable
 
 
 @pytest.mark.parametrize(
-    "change", [{"scheme": "amex"}, {"pdol": ((0x9F66, 4),)}, {"data": {}}, {"applications": ()}]
+    "change",
+    [
+        {"scheme": "amex"},
+        {"pdol": ((0x9F66, 4),)},
+        {"pdol": (*PROFILES["visa"].pdol, (0x9F7C, 95))},
+        {"data": {}},
+        {"applications": ()},
+    ],
 )
 def test_a_profile_that_could_not_answer_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(UsageError):
