@@ -33,6 +33,7 @@ from paysim.emv.reader import UNIONPAY, VISA, VISA_OFFLINE, Combination, Limits,
 
 SCRIPTS = Path(__file__).parent / "scripts"
 TODAY = datetime.date(2026, 11, 27)
+UNPREDICTABLE = b"\x12\x34\x56\x78"
 CA_INDEX = 0xF1
 RIDS = {"v": bytes.fromhex("A000000003"), "u": bytes.fromhex("A000000333")}
 
@@ -202,7 +203,7 @@ class ScriptedCard:
         if name in ("fdda", "fdda95"):
             elements = {
                 "9F37": self.given.get(0x9F37, bytes(4)),
-                "9F02": self.given.get(0x9F02, bytes(6)),
+                "9F02": self.given.get(0x9F02, b"")[-6:].rjust(6, b"\0"),
                 "5F2A": self.given.get(0x5F2A, bytes(2)),
                 "9F69": bytes.fromhex(self._value("9F69") or "01AABBCCDD0000"),
             }
@@ -310,16 +311,21 @@ def reader_of(row: Mapping[str, Any]) -> Reader:
     return replace(made, **row.get("terminal", {}))
 
 
+def bought(amount_minor: int, **settings: Any) -> Purchase:
+    """A purchase of today, with a number that tests know."""
+    given = {"date": TODAY, "time": datetime.time(12), "unpredictable": UNPREDICTABLE, **settings}
+    return Purchase(amount_minor, **given)
+
+
 def purchase_of(row: Mapping[str, Any]) -> Purchase:
     """The purchase of a row."""
-    return Purchase(
+    return bought(
         row["amount"],
-        row.get("other"),
+        other_minor=row.get("other"),
         type=int(row.get("type", "00"), 16),
         currency=row.get("currency", 156),
         exponent=row.get("exponent", 2),
         date=datetime.date.fromisoformat(row.get("date", TODAY.isoformat())),
-        unpredictable=b"\x12\x34\x56\x78",
     )
 
 

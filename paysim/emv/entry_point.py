@@ -83,8 +83,11 @@ Step: TypeAlias = Poll | Send | Done
 class EntryPoint:
     """One purchase at a contactless reader; `shown`, `trace` and `outcomes` tell what happened so far.
 
+    >>> import datetime
     >>> from .reader import READER_V
-    >>> till = EntryPoint(READER_V(), Purchase(1000))
+    >>> noon = datetime.datetime(2026, 11, 27, 12)
+    >>> bought = Purchase(1000, date=noon.date(), time=noon.time(), unpredictable=b"\\x12\\x34\\x56\\x78")
+    >>> till = EntryPoint(READER_V(), bought)
     >>> till.start()
     Poll(field_off_ms=0)
     >>> till.cards(1).command.hex().upper()
@@ -96,7 +99,6 @@ class EntryPoint:
     """
 
     def __init__(self, reader: Reader, purchase: Purchase) -> None:
-        purchase.elements()  # refuses what no field can carry
         self.reader = reader
         self.purchase = purchase
         self.shown: list[Ui] = []

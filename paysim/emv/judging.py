@@ -161,9 +161,9 @@ def concluded(tap: Tap, step: str) -> Result | None:
     `why` of a decline or an online request is what set the flag first.
     """
     if tap.declined:
-        return replace(declined(tap, step, "declined"), why=tap.declined)
+        return declined(tap, step, "declined", tap.declined)
     if tap.online:
-        return replace(online_request(tap, step, "online request"), why=tap.online)
+        return online_request(tap, step, "online request", tap.online)
     return approved(tap, step, "approved offline")
 
 

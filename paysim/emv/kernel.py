@@ -115,7 +115,7 @@ class Tap:
         self.issuer = issuer
         self.earlier = earlier
         """The online request that `issuer` answers."""
-        self.terminal: dict[int, bytes] = {**reader.elements(), **purchase.elements()}
+        self.terminal: dict[int, bytes] = {**reader.elements, **purchase.elements()}
         self.terminal[0x9F37] = unpredictable
         self.terminal[0x95] = bytes(5)
         self.terminal[0x9F66] = prepared.ttq or bytes(4)

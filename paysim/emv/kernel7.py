@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from paysim.codec import dol
 from paysim.codec.formats import encode_n
 from paysim.core.errors import DecodeError
 
@@ -22,6 +21,7 @@ from . import judging, reading
 from .kernel import Exchange, Judgement, KernelTable, Tap
 from .outcome import L2, Result
 from .reader import KERNEL_UNIONPAY
+from .selection import pdol_entries
 from .verdict import select_next
 
 __all__ = ["KERNEL_7"]
@@ -41,7 +41,7 @@ def may_start(tap: Tap, step: str) -> Result | None:
     Assumed: then the next application is selected.
     """
     try:
-        asked = {entry.tag for entry in dol.decode(tap.card.get(0x9F38, b""))}
+        asked = {entry.tag for entry in pdol_entries(tap.card.get(0x9F38, b""))}
     except DecodeError:
         asked = set()
     lacks = [f"{tag:04X}" for tag in WANTED if tag not in asked]

@@ -36,9 +36,12 @@ def unprepared(combination: Combination) -> Prepared:
 def prepare(combination: Combination, purchase: Purchase, limits: Limits | None = None) -> Prepared:
     """The indicators of `purchase` for this combination, by its own limits or by `limits`.
 
+    >>> import datetime
     >>> from .reader import VISA
-    >>> [prepare(VISA, Purchase(amount)).ttq.hex() for amount in (4999, 5000, 8000, 8001)]
-    ['26004000', '26404000', '26404000', '26c04000']
+    >>> today, noon = datetime.date(2026, 11, 27), datetime.time(12)
+    >>> bought = Purchase(8001, date=today, time=noon, unpredictable=bytes(4))
+    >>> prepare(VISA, bought).ttq.hex()
+    '26c04000'
 
     Source: EMV Contactless Book B 3.1.1
     """

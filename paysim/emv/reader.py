@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from paysim.codec.formats import encode_date, encode_n, encode_time
@@ -141,16 +142,15 @@ class Reader:
     merchant_name: str = "PAYSIM"
     terminal_id: str = "PAYSIM01"
     kernel1: bool = False
+    elements: Mapping[int, bytes] = field(init=False, repr=False, compare=False)
+    """The terminal's own data objects, tag -> value."""
 
     def __post_init__(self) -> None:
         if len(self.capabilities) != 3:
             raise UsageError("terminal capabilities (9F33) have 3 bytes")
         if not (0 <= self.country <= 999 and 0 <= self.terminal_type <= 0xFF):
             raise UsageError("the country is three digits and the terminal type one byte")
-
-    def elements(self) -> dict[int, bytes]:
-        """The terminal's own data objects, tag -> value."""
-        return {
+        elements = {
             0x9F15: encode_n(self.merchant_category, 2),
             0x9F16: self.merchant_id.encode("ascii", "replace"),
             0x9F1A: encode_n(self.country, 2),
@@ -160,34 +160,39 @@ class Reader:
             0x9F39: b"\x07",
             0x9F4E: self.merchant_name.encode("ascii", "replace"),
         }
+        object.__setattr__(self, "elements", MappingProxyType(elements))
 
 
-class Purchase(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Purchase:
     """One tap's data: amounts in minor units, type (9C, a refund is 0x20), currency (numeric), when.
 
     `unpredictable` is 4 fresh random bytes (9F37). `other_minor` is the cashback (9F03), None where the
-    terminal gives none.
+    terminal gives none. Raises UsageError for what no field can carry.
     """
 
     amount_minor: int
+    _: KW_ONLY
+    date: datetime.date
+    time: datetime.time
+    unpredictable: bytes
     other_minor: int | None = None
     type: int = PURCHASE
     currency: int = 156
     exponent: int = 2
-    date: datetime.date = datetime.date(2026, 11, 27)
-    time: datetime.time = datetime.time(12)
-    unpredictable: bytes = bytes(4)
 
-    def elements(self) -> dict[int, bytes]:
-        """The transaction's data objects, tag -> value. Raises UsageError for what no field can carry."""
+    def __post_init__(self) -> None:
         amounts = (self.amount_minor, self.other_minor or 0)
         if not all(0 <= amount < 10**12 for amount in amounts) or not 0 <= self.currency <= 999:
             raise UsageError("an amount has 1 to 12 digits, a currency three")
         if len(self.unpredictable) != 4 or not 0 <= self.type <= 0x99 or not 0 <= self.exponent <= 9:
             raise UsageError("the unpredictable number has 4 bytes, a type two digits, an exponent one")
-        other = {} if self.other_minor is None else {0x9F03: encode_n(amounts[1], 6)}
+
+    def elements(self) -> dict[int, bytes]:
+        """The transaction's data objects, tag -> value."""
+        other = {} if self.other_minor is None else {0x9F03: encode_n(self.other_minor, 6)}
         return other | {
-            0x9F02: encode_n(amounts[0], 6),
+            0x9F02: encode_n(self.amount_minor, 6),
             0x5F2A: encode_n(self.currency, 2),
             0x5F36: bytes((self.exponent,)),
             0x9A: encode_date(self.date),

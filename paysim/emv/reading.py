@@ -8,7 +8,6 @@ Source: EMV 4.4 Book 3 6.5, 10.1, 10.2, 10.10; EMV Contactless C-3
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Final
 
 from paysim.codec import dol, tlv
@@ -19,6 +18,7 @@ from paysim.core.errors import DecodeError
 from .kernel import Hear, Tap
 from .outcome import L2, Message, Result
 from .preprocessing import prepare
+from .selection import pdol_entries
 from .verdict import end_application, see_phone, select_next, try_another_interface
 
 __all__ = [
@@ -46,8 +46,6 @@ MAX_PDOL_DATA: Final = 252
 """Bytes that a short GET PROCESSING OPTIONS carries within its template 83."""
 
 Answer = Callable[[Tap, str, int], Result]
-
-_pdol = lru_cache(maxsize=256)(dol.decode)
 
 
 def dynamic_limits(tap: Tap, step: str) -> Result | None:
@@ -89,7 +87,7 @@ def pdol_data(tap: Tap) -> bytes:
     Assumed: a PDOL that cannot be read, or asks for more than a command holds, is answered by no data.
     """
     try:
-        entries = _pdol(tap.card.get(PDOL, b""))
+        entries = pdol_entries(tap.card.get(PDOL, b""))
     except DecodeError:
         return b""
     if dol.size(entries) > MAX_PDOL_DATA:

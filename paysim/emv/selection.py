@@ -6,6 +6,7 @@ Source: EMV Contactless Book B 3.3; ISO/IEC 7816-4 (SELECT)
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from paysim.codec import dol, tlv
@@ -24,6 +25,7 @@ __all__ = [
     "application",
     "candidates",
     "directory",
+    "pdol_entries",
     "requested_kernel",
     "select",
     "wants_kernel1",
@@ -52,6 +54,10 @@ PDOL: Final = 0x9F38
 TTQ: Final = 0x9F66
 
 LOWEST_PRIORITY: Final = 16
+
+
+pdol_entries = lru_cache(maxsize=256)(dol.decode)
+"""The entries of a PDOL (9F38); DecodeError for one that cannot be read."""
 
 
 class Candidate(NamedTuple):
@@ -198,6 +204,6 @@ def wants_kernel1(candidate: Candidate, fci: Mapping[int, bytes]) -> bool:
     if candidate.kernel != KERNEL_VISA or not candidate.name.startswith(VISA_RID):
         return False
     try:
-        return all(entry.tag != TTQ for entry in dol.decode(fci.get(PDOL, b"")))
+        return all(entry.tag != TTQ for entry in pdol_entries(fci.get(PDOL, b"")))
     except DecodeError:
         return True

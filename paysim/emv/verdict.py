@@ -54,11 +54,10 @@ RECORD_UNIONPAY_OFFLINE: Final = (0x9F74,)
 """Assumed: kernel 7 adds them; 9F74 with an offline approval."""
 
 
-def declined(tap: Tap, step: str, words: str) -> Result:
-    """Declined: no CVM, no record (VO3)."""
-    return _ended(
-        tap, step, words, Status.DECLINED, cvm=Cvm.NONE, ui=Ui(Message.NOT_AUTHORISED), record=False
-    )
+def declined(tap: Tap, step: str, words: str, why: str = "") -> Result:
+    """Declined: no CVM, no record (VO3); `why` names an earlier step that decided so."""
+    ui = Ui(Message.NOT_AUTHORISED)
+    return _ended(tap, step, words, Status.DECLINED, why=why, cvm=Cvm.NONE, ui=ui)
 
 
 def approved(tap: Tap, step: str, words: str) -> Result:
@@ -71,14 +70,18 @@ def approved(tap: Tap, step: str, words: str) -> Result:
     return _ended(tap, step, words, Status.APPROVED, cvm=tap.cvm, ui=ui, record=True)
 
 
-def online_request(tap: Tap, step: str, words: str) -> Result:
-    """To the issuer, with its data; with start B where card and reader can do an issuer update (VO2)."""
+def online_request(tap: Tap, step: str, words: str, why: str = "") -> Result:
+    """To the issuer, with its data; with start B where card and reader can do an issuer update (VO2).
+
+    `why` names an earlier step that decided so.
+    """
     updates = bit(tap.ttq, "b3.8") and bit(tap.ctq, "b2.7")
     return _ended(
         tap,
         step,
         words + (", then the issuer's data to the card" if updates else ""),
         Status.ONLINE_REQUEST,
+        why=why,
         cvm=tap.cvm,
         ui=Ui(Message.AUTHORISING),
         record=True,
@@ -141,6 +144,7 @@ def _ended(
     words: str,
     status: Status,
     *,
+    why: str = "",
     cvm: Cvm = Cvm.NA,
     ui: Ui | None = None,
     record: bool = False,
@@ -154,7 +158,7 @@ def _ended(
     tap.decide(step, words)
     return Result(
         status,
-        f"{step}: {words}",
+        why or f"{step}: {words}",
         start=start,
         online_response=online,
         cvm=cvm,
@@ -176,7 +180,7 @@ def data_record(tap: Tap, status: Status) -> Mapping[int, bytes]:
 
     Source: public kernel 3. Assumed: 9F03 always (as the card signed it), and RECORD_MORE.
     """
-    tags = RECORD + RECORD_MORE
+    tags: tuple[int, ...] = RECORD + RECORD_MORE
     if tap.combination.kernel == 7:
         tags += RECORD_UNIONPAY
         tags += RECORD_UNIONPAY_OFFLINE if status is Status.APPROVED else ()

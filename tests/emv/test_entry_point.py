@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from emv_dialogue import ScriptedCard, keys, play
+from emv_dialogue import UNPREDICTABLE, ScriptedCard, bought, keys, play
 
 from paysim.core.errors import InvalidTransition, PaysimError, UsageError
 from paysim.emv.entry_point import MAX_COMMANDS, MAX_PRESENTATIONS, Done, EntryPoint, Poll, Send
@@ -17,19 +17,17 @@ from paysim.emv.reader import (
     READER_VO,
     VISA,
     Combination,
-    Purchase,
     Reader,
     reader,
 )
 
-UNPREDICTABLE = b"\x12\x34\x56\x78"
 UPDATES = replace(VISA, ttq=bytes.fromhex("2600C000"))
 ONLINE = {"9F27": "80", "94": "-", "9F6C": "0040"}
 
 
 def machine(combination: Combination = VISA, amount: int = 1000, **settings: Any) -> EntryPoint:
     made = replace(reader(combination, ca_keys=keys().ca_keys), **settings)
-    return EntryPoint(made, Purchase(amount, unpredictable=UNPREDICTABLE))
+    return EntryPoint(made, bought(amount))
 
 
 # Calls out of turn. ---------------------------------------------------------------------------------
@@ -63,19 +61,20 @@ def test_unknown_words_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "purchase",
+    "wrong",
     [
-        Purchase(-1),
-        Purchase(10**12),
-        Purchase(1, other_minor=-1),
-        Purchase(1, unpredictable=b"123"),
-        Purchase(1, currency=1000),
-        Purchase(1, type=0x100),
+        {"amount_minor": -1},
+        {"amount_minor": 10**12},
+        {"amount_minor": 1, "other_minor": -1},
+        {"amount_minor": 1, "unpredictable": b"123"},
+        {"amount_minor": 1, "currency": 1000},
+        {"amount_minor": 1, "type": 0x100},
+        {"amount_minor": 1, "exponent": 10},
     ],
 )
-def test_a_purchase_that_no_field_can_carry_is_refused(purchase: Purchase) -> None:
+def test_a_purchase_that_no_field_can_carry_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        EntryPoint(READER_V(), purchase)
+        bought(**wrong)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +106,7 @@ def test_the_readers_of_the_test_rows() -> None:
 
 
 def test_a_type_without_combinations_is_for_another_interface() -> None:
-    step = EntryPoint(READER_V(), Purchase(1000, type=0x30)).start()
+    step = EntryPoint(READER_V(), bought(1000, type=0x30)).start()
     assert isinstance(step, Done)
     assert step.result.status is Status.TRY_ANOTHER_INTERFACE
 

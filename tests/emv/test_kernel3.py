@@ -9,7 +9,7 @@ from hashlib import sha1
 from typing import Any
 
 import pytest
-from emv_dialogue import TODAY, RealCard, ScriptedCard, keys, play
+from emv_dialogue import TODAY, RealCard, ScriptedCard, bought, keys, play
 
 from paysim.crypto.ca_keys import CaKey
 from paysim.crypto.certificate import FAILURES
@@ -17,14 +17,14 @@ from paysim.crypto.raw_rsa import RsaPrivate
 from paysim.emv.entry_point import Done, EntryPoint
 from paysim.emv.kernel3 import KERNEL_3
 from paysim.emv.outcome import Cvm, Result, Status
-from paysim.emv.reader import UNIONPAY, VISA, VISA_OFFLINE, Combination, Purchase, Reader, reader
+from paysim.emv.reader import UNIONPAY, VISA, VISA_OFFLINE, Combination, Reader, reader
 
 
 def tap(card: Any, combination: Combination = VISA, amount: int = 1000, **settings: Any) -> Result:
     """The outcome of a tap; `on` is the day, other settings are the reader's."""
     on = settings.pop("on", TODAY)
     made = replace(reader(combination, ca_keys=keys().ca_keys), **settings)
-    step = play(EntryPoint(made, Purchase(amount, date=on, unpredictable=b"\x12\x34\x56\x78")), card).step
+    step = play(EntryPoint(made, bought(amount, date=on)), card).step
     assert isinstance(step, Done)
     return step.result
 
@@ -305,6 +305,6 @@ def test_an_expired_ca_key_is_not_used() -> None:
 def test_a_reader_that_knows_nothing_but_its_settings_can_be_asked_twice() -> None:
     made = Reader({0: (VISA,)}, keys().ca_keys)
     for _ in range(2):
-        step = play(EntryPoint(made, Purchase(1000)), ScriptedCard("v")).step
+        step = play(EntryPoint(made, bought(1000)), ScriptedCard("v")).step
         assert isinstance(step, Done)
         assert step.result.status is Status.APPROVED

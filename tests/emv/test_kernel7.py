@@ -6,18 +6,18 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from emv_dialogue import TODAY, RealCard, keys, play
+from emv_dialogue import RealCard, bought, keys, play
 
 from paysim.emv import kernel7
 from paysim.emv.entry_point import Done, EntryPoint
 from paysim.emv.kernel7 import KERNEL_7
 from paysim.emv.outcome import Status
-from paysim.emv.reader import UNIONPAY, VISA, Purchase, reader
+from paysim.emv.reader import UNIONPAY, VISA, reader
 
 
 def machine(amount: int, **changes: Any) -> EntryPoint:
     made = reader(VISA, replace(UNIONPAY, **changes), ca_keys=keys().ca_keys)
-    return EntryPoint(made, Purchase(amount, date=TODAY, unpredictable=b"\x12\x34\x56\x78"))
+    return EntryPoint(made, bought(amount))
 
 
 def test_it_says_what_it_was_not_checked_against() -> None:

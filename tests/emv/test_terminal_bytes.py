@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from counts import count
-from emv_dialogue import ScriptedCard, keys, play
+from emv_dialogue import ScriptedCard, bought, keys, play
 
 from paysim.codec import tlv
 from paysim.emv.entry_point import MAX_COMMANDS, Done, EntryPoint, Poll, Send, Step
 from paysim.emv.outcome import IssuerResponse, Result, Status
-from paysim.emv.reader import UNIONPAY, VISA, Purchase, Reader, reader
+from paysim.emv.reader import UNIONPAY, VISA, Reader, reader
 
-PURCHASE = Purchase(1000, unpredictable=b"\x12\x34\x56\x78")
+PURCHASE = bought(1000)
 STATUS_WORDS = (0x9000, 0x6A82, 0x6A83, 0x6283, 0x6984, 0x6985, 0x6986, 0x6700, 0x6D00, 0x61FF, 0x0000)
 INTERESTING = (0x00, 0x01, 0x1F, 0x5F, 0x70, 0x77, 0x7F, 0x80, 0x81, 0x82, 0x9F, 0xFE, 0xFF)
 INPUTS = 200_000
@@ -212,7 +213,8 @@ def session(seed: str, settings: Reader) -> tuple[EntryPoint, Step]:
     """A whole session with a card of the grammar, the issuer's answer included."""
     card = Grammar(seed)
     draw = card.draw
-    purchase = PURCHASE._replace(
+    purchase = replace(
+        PURCHASE,
         amount_minor=draw.choice((0, 1, 1000, 5000, 8001)),
         type=draw.choice((0, 0, 0, 1, 9, 0x17, 0x20)),
         other_minor=draw.choice((None, 0, 500)),
