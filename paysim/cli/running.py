@@ -32,8 +32,12 @@ async def running(options: Options, screen: Screen) -> AsyncIterator[tuple[Serve
 
 
 def ending(act: Callable[[int], None]) -> None:
-    """Let `act` have each signal that asks us to end; one that was ignored at the start (nohup) stays so."""
+    """Let `act` have each signal that asks us to end; a hang-up that was ignored before (nohup) stays so.
+
+    Ctrl-C is heeded even where it was ignored: shells do that to what a script starts with `&`, and a sandbox
+    that outlives its script is of no use.
+    """
     loop = asyncio.get_running_loop()
     for number in _ENDING:
-        if signal.getsignal(number) is not signal.SIG_IGN:
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, act, number)

@@ -31,7 +31,10 @@ def add(parser: argparse.ArgumentParser, default_port: int) -> None:
     where.add_argument("--proxy-port", type=int, default=0, metavar="PORT", help="of the proxy (any)")
     where.add_argument("--keys", default=".paysim", metavar="DIR", help="the keys folder (./.paysim)")
     where.add_argument(
-        "--token", type=token, default="", help="what callers of the control API must say; beyond loopback"
+        "--token",
+        type=token,
+        default="",
+        help="what callers of the control API must know; wanted beyond loopback",
     )
 
     world = parser.add_argument_group("the sandbox")

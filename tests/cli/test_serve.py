@@ -175,15 +175,25 @@ def test_a_folder_that_was_removed_does_not_keep_it_from_ending(serve: Serve) ->
     assert one.end()[::2] == (0, "")
 
 
-def test_nohup_is_heeded(serve: Serve) -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+def _ignoring(number: signal.Signals, serve: Serve) -> Served:
+    """A server whose starter ignores the signal."""
+    before = signal.signal(number, signal.SIG_IGN)
     try:
-        one = serve()
+        return serve()
     finally:
-        signal.signal(signal.SIGHUP, before)
+        signal.signal(number, before)
+
+
+def test_nohup_is_heeded(serve: Serve) -> None:
+    one = _ignoring(signal.SIGHUP, serve)
     one.child.send_signal(signal.SIGHUP)
     assert one.call("GET", "/people")
     assert one.end().code == 0
+
+
+def test_a_script_ends_what_it_started_in_the_background(serve: Serve) -> None:
+    one = _ignoring(signal.SIGINT, serve)  # as shells do behind `&`
+    assert one.end(signal.SIGINT).code == 0
 
 
 @pytest.mark.parametrize("steps", range(5))
