@@ -47,10 +47,10 @@ KERNELS: Final[Mapping[int, KernelTable]] = {table.identifier: table for table i
 """The kernels that are built; a row for each."""
 
 MAX_COMMANDS: Final = 256
-"""Commands of one purchase. Assumed: a card that answers for ever is given up."""
+"""Commands from a start to its outcome. Assumed: a card that answers for ever is given up."""
 
 MAX_PRESENTATIONS: Final = 16
-"""How often one purchase waits for a card. Assumed: then it is given up."""
+"""How often a card is waited for from a start to its outcome. Assumed: then it is given up."""
 
 MAX_NAME: Final = 255
 """Bytes of an ADF name with its extension that a short SELECT carries."""
@@ -126,13 +126,17 @@ class EntryPoint:
         """The first step from this start point; `issuer` brings an answer to an Online Request, at B.
 
         A is a new purchase, B the same again (or one without pre-processing), C the next application, D the
-        kernel once more. An answer without data for the card ends at once, by its response code.
+        kernel once more. An answer without data for the card ends at once, by its response code. An issuer
+        update that ends otherwise (END_APPLICATION) does not undo what the issuer has decided.
 
         Source: EMV Contactless Book B 3, figure 3-1
         """
         if self._state not in ("new", "done"):
             raise InvalidTransition(self._state, f"start {point}")
+        if issuer is not None and (point != "B" or self._online is None):
+            raise InvalidTransition(self._state, "issuer data that answer no online request")
         self._issuer = None
+        self._commands = self._presentations = 0
         if point == "A":
             return self._preprocess()
         if point == "B":
@@ -210,7 +214,7 @@ class EntryPoint:
             self._prepared = tuple(unprepared(combination) for combination in combinations)
             self._decide("B1", "without pre-processing: TTQ as configured")
         if issuer is not None:
-            if not (issuer.data_91 or issuer.scripts) or self._selected is None:
+            if not (issuer.data_91 or issuer.scripts):
                 return self._follow(issuer)
             self._issuer = issuer
             self._decide("O3", f"the issuer answered {issuer.arc!r}, with data for the card: start B")
@@ -331,15 +335,14 @@ class EntryPoint:
             return self._activate(said.field_off_ms or 0)
         if said.status is Status.SELECT_NEXT:
             return self._next("O2", "select next")
-        if said.status is Status.ONLINE_REQUEST:
-            self._online = said
+        self._online = said if said.status is Status.ONLINE_REQUEST else None
         self._state = "done"
         return Done(said)
 
     def _follow(self, issuer: IssuerResponse) -> Step:
-        """The end by the issuer's answer, where it has nothing for the card, or there is none (O3)."""
+        """The end by the issuer's answer, where it has nothing for the card (O3)."""
         good = issuer.arc in APPROVING
-        earlier = self._online
+        earlier, self._online = self._online, None
         cvm = earlier.cvm if earlier and good else Cvm.NONE
         signs = cvm is Cvm.SIGNATURE
         message = (Message.APPROVED_SIGN if signs else Message.APPROVED) if good else Message.NOT_AUTHORISED

@@ -143,11 +143,26 @@ def test_a_new_purchase_may_start_after_the_last() -> None:
     assert till.start("A") == Poll()
 
 
-def test_issuer_data_without_a_purchase_of_before_are_followed_and_sent_to_no_card() -> None:
-    step = machine().start("B", IssuerResponse(b"00", bytes(10)))
-    assert isinstance(step, Done)
-    assert step.result.status is Status.APPROVED
-    assert step.result.data_record is None
+def test_issuer_data_that_answer_no_online_request_are_refused() -> None:
+    issuer = IssuerResponse(b"00", bytes(10))
+    till = machine()
+    with pytest.raises(InvalidTransition):
+        till.start("B", issuer)
+    play(till, ScriptedCard("v"))
+    with pytest.raises(InvalidTransition):
+        till.start("B", issuer)
+
+
+@pytest.mark.parametrize("data", [b"", bytes(10)])
+def test_an_issuer_answers_once(data: bytes) -> None:
+    till = machine(UPDATES)
+    card = ScriptedCard("v", changes=ONLINE)
+    play(till, card)
+    with pytest.raises(InvalidTransition):
+        till.start("A", IssuerResponse(b"00", data))
+    play(till, card, point="B", issuer=IssuerResponse(b"00", data))
+    with pytest.raises(InvalidTransition):
+        till.start("B", IssuerResponse(b"00", data))
 
 
 @pytest.mark.parametrize(
@@ -245,6 +260,7 @@ def test_an_issuer_with_scripts_without_end_is_given_up() -> None:
     till = machine(UPDATES)
     card = ScriptedCard("v", changes=ONLINE)
     play(till, card)
+    card.commands.clear()
     scripts = (bytes.fromhex("8418000000"),) * 1000
     played = play(till, card, point="B", issuer=IssuerResponse(b"00", b"", scripts))
     assert isinstance(played.step, Done)
