@@ -95,7 +95,9 @@ def initiate(
 ) -> Response:
     """GET PROCESSING OPTIONS, as a reader that selected before."""
     data = reader_data(to, amount, ttq, changed)
-    return send(to, Command(0x80, 0xA8, 0, 0, bytes((0x83, len(data))) + data, 256))
+    answer = send(to, Command(0x80, 0xA8, 0, 0, bytes((0x83, len(data))) + data, 256))
+    assert answer.data[:1] == (b"\x77" if answer.ok else b"")
+    return answer
 
 
 def offered(to: Card, amount: int = 1000, ttq: str = "26004080", changed: Mapping[int, str] = {}) -> Response:
@@ -113,12 +115,16 @@ def read_all(to: Card) -> list[Response]:
     """Every record that the AFL names, in its order."""
     afl = to.made.afl
     groups = [afl[at : at + 4] for at in range(0, len(afl), 4)]
-    return [read(to, group[0] >> 3, number) for group in groups for number in range(group[1], group[2] + 1)]
+    found = [read(to, group[0] >> 3, number) for group in groups for number in range(group[1], group[2] + 1)]
+    assert all(record.data[0] == 0x70 for record in found if record.ok)
+    return found
 
 
 def objects(response: Response) -> dict[int, bytes]:
-    """The data objects of a response, whatever template they stand in."""
-    return {path[-1]: value for path, value in tlv.walk(tlv.decode(response.data))}
+    """The data objects of a response in one template: 77, 70, 6F, or that of the object itself."""
+    tree = tlv.decode(response.data)
+    assert len(tree) == 1
+    return {path[-1]: value for path, value in tlv.walk(tree)}
 
 
 def get_data(to: Card, tag: int) -> Response:
