@@ -85,5 +85,21 @@ def test_a_table_of_the_readme_is_the_codes(name: str) -> None:
         assert found[0]["text"] == drawn
 
 
+EXAMPLE = re.compile(
+    r"^<!-- example: (?P<name>\w+) -->\n```python\n(?P<code>.*?)^```\n\n```text\n(?P<printed>.*?)^```$",
+    re.M | re.S,
+)
+
+
+def test_an_example_in_the_readme_is_the_file_and_prints_what_is_expected() -> None:
+    """That it prints it is for tests/test_examples.py."""
+    shown = list(EXAMPLE.finditer(README.read_text(encoding="utf-8")))
+    assert [one["name"] for one in shown] == ["10_wechatpayv3"]
+    for one in shown:
+        examples = README.parent / "examples"
+        assert one["code"] == (examples / f"{one['name']}.py").read_text(encoding="utf-8")
+        assert one["printed"] == (examples / "expected" / f"{one['name']}.txt").read_text(encoding="utf-8")
+
+
 def test_every_table_is_drawn() -> None:
     assert {one["name"] for one in TABLE.finditer(README.read_text(encoding="utf-8"))} == set(TABLES)

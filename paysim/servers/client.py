@@ -54,7 +54,11 @@ class Client:
 
     @classmethod
     def of(cls, folder: str | os.PathLike[str], *, token: str = "") -> Client:
-        """The client of the sandbox whose keys folder this is; errors as `found`."""
+        """The client of the sandbox whose keys folder this is; errors as `found`.
+
+        Without a `token` the one of the environment counts, PAYSIM_TOKEN, which `paysim run` sets.
+        """
+        token = token or os.environ.get("PAYSIM_TOKEN", "")
         return cls(str(found(folder)["control"]), token=token, folder=folder)
 
     def call(self, method: str, path: str, body: Any = None) -> Any:

@@ -34,6 +34,8 @@ __all__ = ["Courier", "Tried", "channel_of"]
 _FOREVER_MS: Final = 2**62
 _TRIED_KEPT: Final = 1_000
 _STRANGE_S: Final = 1.0
+_SAID_ALREADY: Final = ("refused:", "unresolved:", "url:")
+"""Errors that the sender tells the person at the prompt by itself, with the option that helps."""
 _POSTPONING: Final = frozenset({"delay", "out_of_order"})
 _DELIVERY_ACTIONS: Final = frozenset({"lose", "delay", "duplicate", "concurrent", "out_of_order", *SPOILS})
 
@@ -294,7 +296,12 @@ class Courier:
         if attempt.acknowledged:
             self._record(callback.id, "delivered", None, data)
             return
-        due_ms = notify.next_ms(callback.tries + 1, self._sandbox.clock.now_ms())
+        now_ms = self._sandbox.clock.now_ms()
+        due_ms = notify.next_ms(callback.tries + 1, now_ms)
+        if not callback.tries and not fault and not attempt.error.startswith(_SAID_ALREADY):
+            why = attempt.error or f"answered {attempt.status}"
+            again = "" if due_ms is None else f"; again in {(due_ms - now_ms) // SECOND_MS} s"
+            self._say(f"callback to {callback.url}: {why}{again}")
         self._record(callback.id, "attempted" if due_ms is not None else "given_up", due_ms, data)
 
     def _note(

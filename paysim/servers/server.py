@@ -198,7 +198,10 @@ class Server:
             raise ConfigError("there is no proxy to lead a program here")
         bundle = tls.bundle(self.keyring, self._ca, trusted_files(base))
         found = environment(base, proxy, self.keyring.folder / tls.CA_FILE, bundle)
-        return {**found, "PAYSIM_KEYS": str(self.keyring.folder.absolute())}
+        known = {"PAYSIM_KEYS": str(self.keyring.folder.absolute())}
+        if self.options.token:
+            known["PAYSIM_TOKEN"] = self.options.token
+        return found | known
 
     # The end. ---------------------------------------------------------------------------------
 
