@@ -7,16 +7,14 @@ Source: EMV Contactless C-3 (cardholder verification). Assumed: kernel 7 does th
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from paysim.codec.bits import bit
 
-from .kernel import Tap
+from .kernel import ARQC, Tap
 from .outcome import Cvm
 
 __all__ = ["Verdict", "verify"]
-
-ARQC: Final = 0x80
 
 
 class Verdict(NamedTuple):

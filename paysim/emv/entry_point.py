@@ -20,7 +20,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from paysim.codec.apdu import Response
 from paysim.core.errors import DecodeError, InvalidTransition, UsageError
 
-from .judging import APPROVING
+from .judgements import APPROVING
 from .kernel import Kernel, KernelTable, Send, Tap
 from .kernel3 import KERNEL_3
 from .kernel7 import KERNEL_7

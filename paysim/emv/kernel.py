@@ -21,6 +21,9 @@ from .preprocessing import Prepared
 from .reader import Combination, Purchase, Reader
 
 __all__ = [
+    "AAC",
+    "ARQC",
+    "TC",
     "Exchange",
     "Judgement",
     "Kernel",
@@ -52,6 +55,11 @@ SIZES: Final[Mapping[int, tuple[int, int]]] = {
 Source: EMV 4.4 Book 3 Annex A; C-3, C-7
 """
 
+AAC: Final = 0x00
+TC: Final = 0x40
+ARQC: Final = 0x80
+"""Types of cryptogram, as the upper bits of 9F27 say them. Source: EMV 4.4 Book 3 table 15"""
+
 KEPT_OF_FCI: Final = (0x84, 0x9F38, 0x9F5A)
 
 
@@ -81,6 +89,7 @@ class Tap:
         "issuer",
         "online",
         "pan",
+        "pan_data",
         "prepared",
         "purchase",
         "reader",
@@ -127,6 +136,8 @@ class Tap:
         self.authenticate_online = False
         """Whether offline data authentication is tried on a payment that goes online (V11)."""
         self.pan = ""
+        self.pan_data: tuple[bytes | None, bytes | None] = (None, None)
+        """Values of 57 and 5A that `pan` was taken from."""
         self.cid = 0
         self.declined = ""
         """The decline flag: what set it first."""

@@ -13,11 +13,11 @@ from typing import Final
 from paysim.codec.bits import bit
 from paysim.codec.tlv import name
 
-from . import judging, oda, reading, risk
+from . import exchanges, judgements, oda, risk
+from .endings import end_application, try_another_interface
 from .kernel import Exchange, Judgement, KernelTable, Tap
 from .outcome import L2, Message, Result
 from .reader import KERNEL_VISA
-from .verdict import end_application, try_another_interface
 
 __all__ = ["KERNEL_3"]
 
@@ -61,24 +61,24 @@ def use_allowed(tap: Tap, step: str) -> Result | None:
 KERNEL_3: Final = KernelTable(
     KERNEL_VISA,
     steps=(
-        Judgement("V2", reading.dynamic_limits),
-        Exchange("V2", reading.ask_options, reading.hear_options(UNREADY, "V6", (0x77, 0x80))),
-        Exchange("V8", reading.ask_record, reading.hear_record("V6")),
-        Judgement("V9", judging.card_may_leave),
-        Judgement("V10", judging.complete),
+        Judgement("V2", exchanges.dynamic_limits),
+        Exchange("V2", exchanges.ask_options, exchanges.hear_options(UNREADY, "V6", (0x77, 0x80))),
+        Exchange("V8", exchanges.ask_record, exchanges.hear_record("V6")),
+        Judgement("V9", judgements.card_may_leave),
+        Judgement("V10", judgements.complete),
         Judgement("V11", data_for_online_authentication),
-        Judgement("V12", judging.cryptogram_type),
-        Judgement("V13", judging.decided_by_card),
-        Judgement("V14", judging.not_expired),
-        Judgement("V15", judging.not_listed),
+        Judgement("V12", judgements.cryptogram_type),
+        Judgement("V13", judgements.decided_by_card),
+        Judgement("V14", judgements.not_expired),
+        Judgement("V15", judgements.not_listed),
         Judgement("V16", use_allowed),
-        Judgement("V18", judging.authentic(static=True)),
-        Judgement("V19", judging.cardholder_verified),
-        Judgement("V20", judging.concluded),
+        Judgement("V18", judgements.authentic(static=True)),
+        Judgement("V19", judgements.cardholder_verified),
+        Judgement("V20", judgements.concluded),
     ),
     update=(
-        Exchange("VO2", reading.ask_issuer, reading.hear_issuer),
-        Judgement("VO2", judging.issuer_answered),
+        Exchange("VO2", exchanges.ask_issuer, exchanges.hear_issuer),
+        Judgement("VO2", judgements.issuer_answered),
     ),
     lost="V2",
 )

@@ -17,12 +17,12 @@ from typing import Final
 from paysim.codec.formats import encode_n
 from paysim.core.errors import DecodeError
 
-from . import judging, reading
+from . import exchanges, judgements
+from .endings import select_next
 from .kernel import Exchange, Judgement, KernelTable, Tap
 from .outcome import L2, Result
 from .reader import KERNEL_UNIONPAY
 from .selection import pdol_entries
-from .verdict import select_next
 
 __all__ = ["KERNEL_7"]
 
@@ -66,21 +66,21 @@ KERNEL_7: Final = KernelTable(
     steps=(
         Judgement("U1", may_start),
         Judgement("U12", choose_ecash),
-        Exchange("U2", reading.ask_options, reading.hear_options(UNREADY, "U2", (0x77,))),
-        Exchange("U3", reading.ask_record, reading.hear_record("U3")),
-        Judgement("U3", judging.card_may_leave),
-        Judgement("U3", judging.complete),
-        Judgement("U5", judging.cryptogram_type),
-        Judgement("U5", judging.decided_by_card),
-        Judgement("U6", judging.not_expired),
-        Judgement("U6", judging.not_listed),
-        Judgement("U7", judging.authentic(static=False)),
-        Judgement("U10", judging.cardholder_verified),
-        Judgement("U13", judging.concluded),
+        Exchange("U2", exchanges.ask_options, exchanges.hear_options(UNREADY, "U2", (0x77,))),
+        Exchange("U3", exchanges.ask_record, exchanges.hear_record("U3")),
+        Judgement("U3", judgements.card_may_leave),
+        Judgement("U3", judgements.complete),
+        Judgement("U5", judgements.cryptogram_type),
+        Judgement("U5", judgements.decided_by_card),
+        Judgement("U6", judgements.not_expired),
+        Judgement("U6", judgements.not_listed),
+        Judgement("U7", judgements.authentic(static=False)),
+        Judgement("U10", judgements.cardholder_verified),
+        Judgement("U13", judgements.concluded),
     ),
     update=(
-        Exchange("U13", reading.ask_issuer, reading.hear_issuer),
-        Judgement("U13", judging.issuer_answered),
+        Exchange("U13", exchanges.ask_issuer, exchanges.hear_issuer),
+        Judgement("U13", judgements.issuer_answered),
     ),
     lost="U2",
 )

@@ -20,11 +20,16 @@ from paysim.core.errors import UsageError
 from paysim.crypto.ca_keys import CaKey
 
 __all__ = [
+    "CASH",
+    "CASHBACK",
+    "CASH_DISBURSEMENT",
     "KERNEL_UNIONPAY",
     "KERNEL_VISA",
+    "PURCHASE",
     "READER_U",
     "READER_V",
     "READER_VO",
+    "REFUND",
     "TYPES",
     "UNIONPAY",
     "VISA",

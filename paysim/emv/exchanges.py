@@ -15,11 +15,11 @@ from paysim.codec.apdu import Command, Response
 from paysim.codec.formats import decode_afl, decode_cn, decode_track2
 from paysim.core.errors import DecodeError
 
+from .endings import end_application, see_phone, select_next, try_another_interface
 from .kernel import Hear, Tap
 from .outcome import L2, Message, Result
 from .preprocessing import prepare
 from .selection import pdol_entries
-from .verdict import end_application, see_phone, select_next, try_another_interface
 
 __all__ = [
     "ask_issuer",
@@ -209,6 +209,9 @@ def _read_record(tap: Tap, data: bytes, sfi: int, signed: bool) -> None:
 def _check_pan(tap: Tap) -> None:
     """Takes the PAN of 57 or 5A; DecodeError where one is none, or where they differ."""
     track, number = tap.card.get(TRACK_2), tap.card.get(PAN)
+    if (track, number) == tap.pan_data:
+        return
+    tap.pan_data = (track, number)
     found = [decode_track2(track).pan] if track else []
     found += [decode_cn(number)] if number else []
     if not all(0 < len(pan) <= 19 for pan in found):

@@ -12,15 +12,13 @@ from paysim.codec.bits import bit
 
 from . import cvm as cardholder
 from . import oda, risk
-from .kernel import Judge, Tap
+from .endings import approved, declined, end_application, online_request, try_another_interface
+from .kernel import AAC, ARQC, TC, Judge, Tap
 from .outcome import L2, Cvm, Message, Result, Ui, UiStatus
 from .reader import CASHBACK, REFUND
-from .verdict import approved, declined, end_application, online_request, try_another_interface
 
 __all__ = [
-    "AAC",
-    "ARQC",
-    "TC",
+    "APPROVING",
     "authentic",
     "card_may_leave",
     "cardholder_verified",
@@ -32,10 +30,6 @@ __all__ = [
     "not_expired",
     "not_listed",
 ]
-
-AAC: Final = 0x00
-TC: Final = 0x40
-ARQC: Final = 0x80
 
 OF_CARD: Final = (0x82, 0x9F36, 0x9F26, 0x9F10, 0x57, 0x84, 0x9F38)
 """What an answer must hold. Source: V10"""
