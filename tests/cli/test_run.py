@@ -206,7 +206,11 @@ os.chdir("/")
 sys.exit(subprocess.run([sys.executable, "-m", "paysim", "pay", code]).returncode)
 """
     ran = run(*python(program.format(tests=str(Path(__file__).parent.parent))))
-    assert (ran.code, ran.err) == (0, "")
+    nobody = (
+        "paysim: callback to http://127.0.0.1:9/notify: connection: nobody listens there; again in 15 s\n"
+    )
+    assert ran.code == 0
+    assert ran.err in ("", nobody)  # the command may be over before the callback was tried
     assert ran.out.startswith("支付成功 paid: 12.80 CNY\n")
 
 
