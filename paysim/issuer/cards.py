@@ -116,7 +116,9 @@ class IssuedCard:
     daily_minor: int | None = None
     device_cvm: bool = False
     offline_account: str = ""
-    _made: dict[tuple[str, int, bool], CardKey] = field(default_factory=dict, repr=False, compare=False)
+    _made: dict[tuple[str, int, bool], CardKey] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         digits("PAN", self.pan, 8, 19)

@@ -10,6 +10,7 @@ Source: facts 3.6; EMV 4.4 Book 2 8.2 (answers), 9 (scripts)
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from paysim.codec import tlv
@@ -22,7 +23,7 @@ from paysim.crypto.inputs import InputError
 
 from .card_file import CardFile, CardRecord, status_set
 from .cards import CardStatus
-from .checks import CLEARING, ONLINE, Case, Check, digest
+from .checks import CLEARING, ONLINE, PROOF, Case, Check, digest
 from .messages import Answer, AuthorizationRequest, ClearingRecord, Issuer, Passed
 from .no_pin import Cover, cover
 from .policy import PinKeys, Policy
@@ -74,6 +75,8 @@ class Host:
         """
         case, outcome = self._examined(request, ONLINE)
         record = case.record
+        if case.trace[-1].step == "status":
+            any(_tried(check, case) for check in PROOF)  # up to the first that refuses
         if record is None:
             return Answer(outcome, outcome.code.encode(), trace=tuple(case.trace))
         arc = outcome.code.encode()
@@ -159,10 +162,16 @@ def _found(step: str, case: Case) -> str:
     if step == "counter":
         return f"{case.atc}{', again, with the PIN' if case.again else ''}"
     if step == "results" and case.read:
-        return ", ".join(explain(case.read.field, case.read.results))
+        return _explained(case.read.field, case.read.results)
     if step == "PIN":
         return case.pin
     return "passed"
+
+
+@lru_cache(maxsize=256)
+def _explained(field: str, results: bytes) -> str:
+    """The card's results in words; most cards say the same few things."""
+    return ", ".join(explain(field, results))
 
 
 def _presented(case: Case, request: AuthorizationRequest, outcome: Outcome) -> Event:

@@ -48,6 +48,8 @@ class Policy:
     no_pin_rules: tuple[NoPinRule, ...] = NO_PIN_RULES
     results: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: RESULTS)
     terminal_results: tuple[str, ...] = TERMINAL_RESULTS
+    checks_balance: bool = True
+    """Whether the MAC of a balance in UnionPay's 9F10 must be right."""
     pays_after_report: bool = False
     """Whether offline approvals after the report of a loss are paid at clearing. Assumed: they are not."""
     csu_approved: bytes = bytes.fromhex("00820000")
