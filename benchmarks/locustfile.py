@@ -53,7 +53,7 @@ def callback(environ: dict[str, Any], start_response: Callable[..., Any]) -> Ite
         "exception": None,
         "context": {},
     }
-    events.request.fire(request_type="HEAR", name="callback", context={}, **counted)  # type: ignore[no-untyped-call]
+    events.request.fire(request_type="HEAR", name="callback", **counted)  # type: ignore[no-untyped-call]
     start_response("204 No Content", [])
     return []
 
