@@ -28,7 +28,7 @@ from paysim.operators.wechat.platform_signature import verify_answer
 from paysim.operators.wechat.sealing import open_resource
 
 try:
-    from wechatpayv3 import WeChatPay, WeChatPayType
+    from wechatpayv3 import WeChatPay, WeChatPayType  # type: ignore[import-untyped]
 except ImportError:
     WeChatPay = None
 
