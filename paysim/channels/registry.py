@@ -8,6 +8,7 @@ from typing import Final
 from paysim.core.errors import UsageError
 
 from .channel import Channel, Claim
+from .contactless import Contactless
 from .qr import MerchantCode, PayerCode, StaticCode
 from .wechat import InAppWeChat, NativeWeChat
 
@@ -27,6 +28,7 @@ class Registry:
             PayerCode(),
             NativeWeChat(),
             InAppWeChat(),
+            Contactless(),
         )
         self._channels: dict[str, Channel] = {channel.name: channel for channel in ours}
         self._looked = False

@@ -20,6 +20,9 @@ __all__ = ["History"]
 _TOLD: Final = {"created": frozenset(State), "submitted": frozenset({State.PENDING})}
 """Facts that the shop itself has stated already, in these states, when the operator repeats them."""
 
+_ASKING: Final = frozenset({State.PENDING, State.AUTHORIZED})
+"""States in which a shop has timers of its own."""
+
 _OPERATORS_TIMERS: Final[dict[State, tuple[str, ...]]] = {
     State.PRESENTED: ("expiry", "payment"),
     State.PENDING: ("expiry", "payment"),
@@ -81,6 +84,12 @@ class History:
 
     def _learn(self, event: Event) -> None:
         view = self.shop
+        if (
+            event.kind == "authorized"
+            and view.state is State.AUTHORIZED
+            and event.operation in view.operations
+        ):
+            return  # the card has approved it offline, and the operator says so at clearing
         repeated = _TOLD.get(event.kind, ())
         if view.state in repeated and (view.created is not None or event.kind != "created"):
             view.join(event)
@@ -93,8 +102,8 @@ class History:
     def due(self) -> list[tuple[int, str]]:
         """The timers that can still ring, soonest first: (Unix ms, name).
 
-        `expiry`, `payment`, `hold`, `settlement` and `refund/<operation>` are the operator's, `answer` and
-        `delivery/<n>` the shop's.
+        `expiry`, `payment`, `hold`, `settlement` and `refund/<operation>` are the operator's, `answer`,
+        `clearing` and `delivery/<n>` the shop's.
         """
         timers = self.book.timers
         live = [(timers[n], n) for n in _OPERATORS_TIMERS.get(self.book.state, ()) if n in timers]
@@ -102,6 +111,8 @@ class History:
             live += [(due_ms, f"refund/{name}") for name, due_ms in self.book.refunds_due.items()]
         if self.shop.state is State.PENDING and "answer" in self.shop.timers:
             live.append((self.shop.timers["answer"], "answer"))
+        if self.shop.state is State.AUTHORIZED and "clearing" in self.shop.timers:
+            live.append((self.shop.timers["clearing"], "clearing"))
         if self.shop.deliveries:
             live += [
                 (event.data["due_ms"], f"delivery/{name}") for name, event in self.shop.deliveries.items()
@@ -112,7 +123,7 @@ class History:
 
     def due_ms(self) -> int | None:
         """When the next timer rings, in Unix ms."""
-        if self.shop.deliveries or self.book.refunds_due or self.shop.state is State.PENDING:
+        if self.shop.deliveries or self.book.refunds_due or self.shop.state in _ASKING:
             live = self.due()
             return live[0][0] if live else None
         timers = self.book.timers

@@ -235,6 +235,7 @@ def _authorized(view: Transaction, event: Event) -> None:
     view.authorized_minor += event.amount_minor
     _paid_by(view, event)
     _timer(view, event, "hold")
+    _timer(view, event, "clearing")
 
 
 def _captured(view: Transaction, event: Event) -> None:
@@ -244,6 +245,7 @@ def _captured(view: Transaction, event: Event) -> None:
     _paid_by(view, event)
     if view.captured_minor == view.authorized_minor:
         view.timers.pop("hold", None)
+    view.timers.pop("clearing", None)
     _timer(view, event, "settlement")
 
 

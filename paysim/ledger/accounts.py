@@ -15,14 +15,19 @@ from paysim.core.event import Transfer
 __all__ = [
     "BANK_RESERVE",
     "CHART",
+    "ECASH_FLOAT",
     "FEES",
+    "OFFLINE_LOSS",
     "REFUND_SUSPENSE",
     "WALLET_FLOAT",
     "bank",
     "capture",
+    "clear_card",
     "fund",
     "hold",
     "is_account",
+    "load_card",
+    "lose_card",
     "merchant",
     "overdraws",
     "payer",
@@ -39,6 +44,8 @@ WALLET_FLOAT: Final = "wallet/float"
 BANK_RESERVE: Final = "bank/reserve"
 FEES: Final = "fees"
 REFUND_SUSPENSE: Final = "refund/suspense"
+ECASH_FLOAT: Final = "ecash/float"
+OFFLINE_LOSS: Final = "offline/loss"
 
 CHART: Final[tuple[tuple[str, str, bool], ...]] = (
     ("payer/<person>/available", "a wallet balance", True),
@@ -49,8 +56,8 @@ CHART: Final[tuple[tuple[str, str, bool], ...]] = (
     ("merchant/<shop>/available", "settled takings", True),
     (FEES, "what the operator earned", True),
     (REFUND_SUSPENSE, "refunds on their way to a bank account", True),
-    ("ecash/float", "loaded on cards", True),
-    ("offline/loss", "offline approvals that clearing refused", False),
+    (ECASH_FLOAT, "loaded on cards", True),
+    (OFFLINE_LOSS, "offline approvals that clearing refused", False),
     (WALLET_FLOAT, "the money behind all wallets", False),
     (BANK_RESERVE, "the money behind all bank accounts and credit lines", False),
 )
@@ -148,6 +155,21 @@ def undo(stem: str, shop: str, currency: str, captured: int, held: int) -> tuple
         (Transfer(f"merchant/{shop}/pending", f"{stem}/available", currency, captured),) if captured else ()
     )
     return back + release(stem, currency, held)
+
+
+def load_card(currency: str, minor: int) -> tuple[Transfer, ...]:
+    """Money from outside becomes the balance of an e-cash card; nothing where it starts empty."""
+    return (Transfer(BANK_RESERVE, ECASH_FLOAT, currency, minor),) if minor else ()
+
+
+def clear_card(shop: str, currency: str, minor: int) -> tuple[Transfer, ...]:
+    """What an e-cash card has paid becomes the shop's takings, at clearing."""
+    return (Transfer(ECASH_FLOAT, f"merchant/{shop}/pending", currency, minor),)
+
+
+def lose_card(currency: str, minor: int) -> tuple[Transfer, ...]:
+    """What an e-cash card has paid and clearing refuses is on the card no more, and nobody's takings."""
+    return (Transfer(ECASH_FLOAT, OFFLINE_LOSS, currency, minor),)
 
 
 def settle(shop: str, currency: str, net: int, fee: int) -> tuple[Transfer, ...]:

@@ -44,7 +44,7 @@ class EmvKeys:
         found = self._schemes.get(name)
         if found is None:
             ca, issuer = self._rsa(f"{name}-ca", _CA_BITS), self._rsa(f"{name}-issuer", _ISSUER_BITS)
-            imk, smi = self._secret(f"emv-{name}-imk"), self._secret(f"emv-{name}-smi")
+            imk, smi = self.secret(f"emv-{name}-imk"), self.secret(f"emv-{name}-smi")
             found = self._schemes[name] = Scheme(name, ca, issuer, imk, smi, _EXPIRES)
         return found
 
@@ -66,7 +66,8 @@ class EmvKeys:
             raise ConfigError(f"{file} went away while it was written")
         return raw_rsa.decode(known)
 
-    def _secret(self, name: str) -> bytes:
+    def secret(self, name: str) -> bytes:
+        """16 bytes under a name."""
         key = self._keys.key(name, "aes-128")
         if not isinstance(key, SymmetricKey):
             raise ConfigError(f"{name} is no secret key")

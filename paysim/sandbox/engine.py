@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -27,6 +27,9 @@ from paysim.ledger.invariants import check_sums
 from paysim.store import Keyring, MemoryKeys
 
 from .desk import Desk, HouseDesk
+
+if TYPE_CHECKING:
+    from .cards import CardBook
 
 __all__ = ["Draft", "Engine", "Keys"]
 
@@ -134,6 +137,7 @@ class Engine:
         self.channels = Registry()
         self.house = HouseDesk(self)
         self._operators = desks
+        self._cards: CardBook | None = None
         self._desks: dict[str, Desk] = {"": self.house}
         self._lock = threading.RLock()
         self._histories: dict[str, History] = {}
@@ -202,6 +206,8 @@ class Engine:
         self._shops.clear()
         for desk in self._desks.values():
             desk.forget()
+        if self._cards is not None:
+            self._cards.forget()
 
     def draft(self) -> Draft:
         """An empty draft."""
@@ -261,6 +267,15 @@ class Engine:
             _make_room(self._shops)
             self._shops[id] = facts
         return facts
+
+    @property
+    def cards(self) -> CardBook:
+        """The cards, opened when one is first mentioned."""
+        if self._cards is None:
+            from .cards import CardBook  # it signs: `import paysim` does not load the signing core
+
+            self._cards = CardBook(self)
+        return self._cards
 
     def tally(self, name: str) -> int:
         """A balance or counter in minor units."""
@@ -386,6 +401,10 @@ class Engine:
         _, name = history.due()[0]  # one at a time: what it does may stop the others
         if name.startswith("delivery/"):
             self._deliver(draft, history, history.shop.deliveries[name.partition("/")[2]], at_ms)
+        elif name == "clearing":
+            from .clearing import clear
+
+            clear(self, draft, history, at_ms)
         elif name == "answer":
             draft.at_shop(history, Event("timed_out", at_ms, history.shop.payment))
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paysim.channels import Claim, Presentation, operator
 from paysim.channels.operator import Attempt
@@ -19,6 +19,9 @@ from paysim.ledger import accounts
 from .engine import Draft, Engine
 from .order import Order
 from .picture import Picture, read_payment
+
+if TYPE_CHECKING:
+    from .terminal import Card
 
 __all__ = ["Person", "Prompt"]
 
@@ -224,6 +227,18 @@ class Person:
         draft.add(stream, len(self._engine.journal.stream(stream)), event)
         draft.commit()
         self._engine.forget()
+
+    def card(self, profile: str, *, name: str = "", source: str = "") -> Card:
+        """The person's card of this profile, issued at its first mention and paid from `source`.
+
+        `name` tells apart cards of one profile. Raises UsageError for a profile or a source that does not
+        exist.
+        """
+        from .terminal import Card  # it signs: `import paysim` does not load the signing core
+
+        engine = self._engine
+        id = engine.run(lambda: engine.cards.issue(_known(engine, self.id), profile, name, source))
+        return Card(engine, id)
 
     def scan(self, picture: Picture, *, saved: bool = False, remote: bool = False) -> Prompt:
         """Hold the phone before a code: PNG or JPEG bytes, a pillow image, a text, or a Presentation.

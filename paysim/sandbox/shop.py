@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,6 +17,11 @@ from paysim.ledger import accounts
 
 from .engine import Engine
 from .order import Order
+
+if TYPE_CHECKING:
+    from paysim.issuer.messages import Issuer
+
+    from .terminal import Terminal
 
 __all__ = ["Goods", "Shop"]
 
@@ -126,6 +131,18 @@ class Shop:
         draft.add(stream, len(engine.journal.stream(stream)), issued, f"stand/{self.id}/{stand}")
         draft.commit()
         return Presentation(channel.name, shown.text)
+
+    def terminal(
+        self, driver: str = "loopback", *, upgraded: bool = True, issuer: Issuer | None = None
+    ) -> Terminal:
+        """A contactless terminal; `driver` is where its cards are, "loopback" for those of the sandbox.
+
+        `upgraded` is whether it knows the limits of 2018 for payments without PIN (market rule R06); `issuer`
+        answers in the place of the sandbox's own.
+        """
+        from .terminal import Terminal  # it signs: `import paysim` does not load the signing core
+
+        return Terminal(self._engine, self.id, driver, upgraded=upgraded, issuer=issuer)
 
     def takings(self, currency: str = "CNY") -> Money:
         """What the operator owes the shop: pending and settled takings together."""

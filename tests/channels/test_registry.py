@@ -22,7 +22,7 @@ from paysim.channels.channel import ALL_VERBS
 from paysim.channels.qr import MerchantCode, PayerCode, StaticCode, payer_code
 from paysim.channels.registry import GROUP
 
-OURS = ("in_app.wechat", "qr.merchant", "qr.payer", "qr.static", "qr.wechat")
+OURS = ("contactless", "in_app.wechat", "qr.merchant", "qr.payer", "qr.static", "qr.wechat")
 SHOP = ShopFacts("tea", "Tea House")
 REQUEST = PresentRequest(SHOP, "0000000001123456", CNY("12.80"), 0, "654321")
 
