@@ -65,7 +65,6 @@ class CardRecord:
         "reported_ms",
         "status",
         "updates",
-        "version",
         "wrong_pins",
     )
 
@@ -81,7 +80,6 @@ class CardRecord:
         self.awaited = ""
         """Digest of the payment that was answered by asking for the PIN, and has not come again since."""
         self.updates: dict[str, Update] = {}
-        self.version = 0
         self._seen = 0  # one bit a counter: 8 KiB at most, however long the card lives
         self._numbers: deque[str] = deque(maxlen=NUMBERS_KEPT)
         for fact in facts:
@@ -104,7 +102,6 @@ class CardRecord:
             _APPLY.get(fact.kind, _nothing)(self, fact)
         except (KeyError, TypeError, ValueError):
             raise UsageError(f"this {fact.kind!r} is no fact of a card") from None
-        self.version += 1
 
     def _presented(self, fact: Event) -> None:
         data = fact.data

@@ -141,7 +141,8 @@ class Host:
             if refusal is not None:
                 case.trace.append(Passed(check.step, f"{refusal.code}: {refusal.words}"))
                 return case, refusal.outcome()
-            case.trace.append(Passed(check.step, _found(check.step, case)))
+            found = _FOUND.get(check.step)
+            case.trace.append(Passed(check.step, found(case)) if found else _PASSED[check.step])
         return case, APPROVED
 
 
@@ -153,25 +154,21 @@ def _tried(check: Check, case: Case) -> Refusal | None:
         return refuse("malformed", str(error))
 
 
-def _found(step: str, case: Case) -> str:
-    """What a check that passed has found, where it is worth a word."""
-    if step == "card" and case.record:
-        return str(case.record.card)
-    if step == "keys" and case.read:
-        return f"{case.read.method}, key {case.read.key_index}"
-    if step == "counter":
-        return f"{case.atc}{', again, with the PIN' if case.again else ''}"
-    if step == "results" and case.read:
-        return _explained(case.read.field, case.read.results)
-    if step == "PIN":
-        return case.pin
-    return "passed"
-
-
 @lru_cache(maxsize=256)
 def _explained(field: str, results: bytes) -> str:
     """The card's results in words; most cards say the same few things."""
     return ", ".join(explain(field, results))
+
+
+_PASSED: Final = {check.step: Passed(check.step, "passed") for check in ONLINE}
+_FOUND: Final[Mapping[str, Callable[[Case], str]]] = {
+    "card": lambda case: str(case.known.card),
+    "keys": lambda case: f"{case.reading.method}, key {case.reading.key_index}",
+    "counter": lambda case: f"{case.atc}, again, with the PIN" if case.again else str(case.atc),
+    "results": lambda case: _explained(case.reading.field, case.reading.results),
+    "PIN": lambda case: case.pin,
+}
+"""Check -> what it has found, where that is worth a word."""
 
 
 def _presented(case: Case, request: AuthorizationRequest, outcome: Outcome) -> Event:

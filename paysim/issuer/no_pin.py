@@ -77,16 +77,12 @@ class Cover(NamedTuple):
         return sum(minor for _, minor in self.payments)
 
 
-def _nothing_returned(_operation: str) -> int:
-    return 0
-
-
 def cover(
     holder: str,
     facts: Iterable[Event],
     reported_ms: int,
     used_minor: Callable[[str], int],
-    returned_minor: Callable[[str], int] = _nothing_returned,
+    returned_minor: Callable[[str], int],
 ) -> Cover:
     """What the issuer bears of a card that was reported at `reported_ms`.
 

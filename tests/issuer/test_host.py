@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import pickle
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -51,7 +52,7 @@ from paysim.issuer.card_file import (
     update_ordered,
 )
 from paysim.issuer.cards import SCHEMES, CardStatus, IssuedCard, MasterKeys
-from paysim.issuer.checks import CLEARING, ONLINE
+from paysim.issuer.checks import CLEARING, ONLINE, Case, digest
 from paysim.issuer.host import Answer, AuthorizationRequest, Host, Issuer, Policy, authentication_data
 from paysim.issuer.no_pin import NO_PIN_RULES, no_pin_minor
 from paysim.issuer.refusals import REFUSALS
@@ -341,7 +342,7 @@ def test_an_altered_balance_of_unionpay_is_seen_by_its_mac(at: int) -> None:
     key = CardKey.of("unionpay17", IMK, PAN, PSN)
     session = key.session_key({"9F36": b"\x00\x01"})
     mac = mac_3(session, bytes.fromhex("0001" + BALANCE[6:] + "00"), 2, 4)
-    whole = issuer_data("unionpay17", more=BALANCE + mac.hex())
+    whole = issuer_data("unionpay17", more=BALANCE + mac.hex() + "AA")
     good = fields(method="unionpay17", signed={"9F10": whole})
     assert answered(Desk().authorize(request(good))) == "00"
     altered = good | {0x9F10: bytes.fromhex(tampered(whole, at))}
@@ -420,6 +421,7 @@ def test_three_wrong_pins_block_the_pin() -> None:
     assert answered(desk.authorize(request(sent[3], online_pin=BLOCK_0))) == "75 pin_blocked"
     assert answered(desk.authorize(request(sent[4]))) == "00"  # a small one needs none
     desk.record.apply(pin_unblocked(AT_MS))
+    assert desk.record.wrong_pins == 0
     assert answered(desk.authorize(request(sent[5], online_pin=BLOCK_0))) == "00"
 
 
@@ -436,6 +438,46 @@ def test_a_host_without_pin_keys_reads_no_pin() -> None:
     host = Host(desk.cards, desk.tallies.__getitem__)
     for block in (BLOCK_0, BLOCK_4):
         assert answered(host.authorize(request(online_pin=block))) == "81 wrong_pin"
+
+
+WAITING = {0x9F36: "0002", 0x9F37: "00000002", 0x9F02: "000000100002", 0x5F2A: "0840"}
+"""Another value of each field by which a payment is known again."""
+
+
+@pytest.mark.parametrize("tag", WAITING)
+def test_what_makes_it_another_payment(tag: int) -> None:
+    first, about = fields(100_001), dict[str, Any](amount=100_001, currency="CNY")
+    digests = set()
+    for sent in (first, first | {tag: bytes.fromhex(WAITING[tag])}):
+        desk = Desk()
+        digests.add(digest(Case(request(sent, **about), desk.cards, desk.host.tally, Policy(), PIN_KEYS)))
+    for changed in ({"amount": 100_002}, {"currency": "USD"}):
+        asked = request(first, **(about | changed))
+        digests.add(digest(Case(asked, desk.cards, desk.host.tally, Policy(), PIN_KEYS)))
+    assert len(digests) == 4
+    assert {len(one) for one in digests} == {16}
+
+
+def test_the_trace_tells_what_each_check_has_found() -> None:
+    sent = fields(100_001)
+    desk = Desk()
+    first = desk.authorize(request(sent, 100_001))
+    again = desk.authorize(request(sent, 100_001, online_pin=BLOCK_0))
+    assert [tuple(line) for line in first.trace] == [
+        ("card", "card-1 (...0073)"),
+        ("status", "passed"),
+        ("keys", "unionpay01, key 1"),
+        ("counter", "1"),
+        ("cryptogram", "passed"),
+        ("results", "second GENERATE AC not requested, first GENERATE AC: ARQC"),
+        ("amount", "passed"),
+        ("number", "passed"),
+        ("terminal", "passed"),
+        ("limits", "passed"),
+        ("without PIN", "65: the PIN, please: R06: 1000.00 CNY without PIN"),
+    ]
+    assert again.trace[3] == ("counter", "1, again, with the PIN")
+    assert again.trace[11:] == (("PIN", "right"), ("money", "passed"))
 
 
 # Limits of a day. ---------------------------------------------------------------------------------
@@ -483,6 +525,7 @@ COVER_ROWS: list[tuple[str, list[Event], int, list[tuple[str, int]]]] = [
     ("a millisecond earlier", [paid("a", 990, AT_MS - H72 - 1)], 0, []),
     ("as it was reported", [paid("a", 990, AT_MS)], 0, [("a", 990)]),
     ("after it", [paid("a", 990, AT_MS + 1)], 0, []),
+    ("one fen", [paid("a", 1, AT_MS)], 0, [("a", 1)]),
     ("with the PIN", [paid("a", 990, AT_MS - 1, "right")], 0, []),
     ("confirmed on the phone", [paid("a", 990, AT_MS - 1, "device")], 0, []),
     ("in dollars", [paid("a", 990, AT_MS - 1, currency="USD")], 0, []),
@@ -677,6 +720,11 @@ def test_facts_are_the_same_whatever_the_keys() -> None:
 
 def test_a_file_refuses_a_card_that_it_has() -> None:
     file = CardFile([CARD])
+    for other in (replace(CARD, pan="6234560000000081"), replace(CARD, token="card-2")):
+        with pytest.raises(ConfigError, match="is in the file already"):
+            file.add(other)
+    assert file.find(PAN, "02") is None
+    assert file.find(PAN, PSN) is file.record(TOKEN)
     with pytest.raises(ConfigError, match=r"card-1 \(\.\.\.0073\) is in the file") as caught:
         file.add(CARD)
     assert PAN not in str(caught.value)
@@ -685,8 +733,16 @@ def test_a_file_refuses_a_card_that_it_has() -> None:
     assert repr(file) == "CardFile(1 cards)"
 
 
+def test_a_card_may_have_the_shortest_number_the_longest_and_every_method() -> None:
+    for pan in ("62345678", "6234567890123456789"):
+        assert replace(CARD, pan=pan, methods=tuple(SCHEMES["unionpay"])).last_four == pan[-4:]
+
+
 BAD_CARDS: list[tuple[dict[str, Any], str]] = [
     ({"pan": "62345x"}, "PAN: expected text"),
+    ({"pan": "6234567"}, "PAN: expected text"),
+    ({"pan": "62345678901234567890"}, "PAN: expected text"),
+    ({"psn": "001"}, "PAN sequence number: expected text"),
     ({"psn": "1"}, "PAN sequence number: expected text"),
     ({"scheme": "amex"}, "no scheme 'amex'; there are visa, unionpay, mastercard"),
     ({"methods": ("visa10",)}, "cards of unionpay have the methods unionpay01, unionpay17"),
@@ -731,6 +787,11 @@ def test_what_is_no_fact_of_a_card_is_refused(fact: Event) -> None:
         CardRecord(CARD, [fact])
 
 
+def test_the_lowest_counter_and_the_highest_are_facts() -> None:
+    record = CardRecord(CARD, seen(0, 0xFFFF))
+    assert (record.saw(0), record.saw(1), record.saw(0xFFFF), record.last_atc) == (True, False, True, 0xFFFF)
+
+
 def test_facts_of_other_kinds_change_nothing() -> None:
     record = CardRecord(CARD, [Event("personalised", 0, data={"profile": "unionpay"})])
     assert (record.last_atc, record.status) == (0, CardStatus.ACTIVE)
@@ -742,7 +803,7 @@ def test_updates_are_bounded() -> None:
         with pytest.raises(UsageError, match="a script command is"):
             update_ordered(record, "a", command, data, AT_MS)
     for number in range(8):
-        record.apply(update_ordered(record, str(number), bytes(4), b"", AT_MS))
+        record.apply(update_ordered(record, str(number), bytes(4), bytes(240), AT_MS))
     with pytest.raises(UsageError, match="8 script commands wait"):
         update_ordered(record, "9", bytes(4), b"", AT_MS)
 
