@@ -7,11 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from paysim.core.clock import DAY_MS, HOUR_MS
 from paysim.core.event import Event
+from paysim.crypto import pin
 from paysim.crypto.cryptogram import METHODS, CardKey
+from paysim.crypto.triple_des import encrypt_ecb
 from paysim.issuer.accounts import hash_pin
-from paysim.issuer.card_file import CardFile
-from paysim.issuer.cards import IssuedCard, MasterKeys
+from paysim.issuer.card_file import CardFile, status_set
+from paysim.issuer.cards import CardStatus, IssuedCard, MasterKeys
 from paysim.issuer.host import Answer, AuthorizationRequest, ClearingRecord, Host, PinKeys, Policy
 
 IMK = bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")
@@ -21,6 +24,8 @@ PAN, PSN, TOKEN, PIN = "6234560000000073", "01", "card-1", "246810"
 STEM = "bank/alice/debit"
 AVAILABLE = f"{STEM}/available:CNY"
 AT_MS = 1_795_752_000_000  # 2026-11-27T04:00:00Z, noon in China
+
+DAY_END_MS = 1_795_795_199_999  # 2026-11-27 23:59:59.999 in China
 
 CARD = IssuedCard(
     token=TOKEN,
@@ -132,3 +137,38 @@ def answered(answer: Answer) -> str:
     """An answer in short: "00", or its code and reason."""
     outcome = answer.outcome
     return outcome.code if outcome.approved else f"{outcome.code} {outcome.reason}"
+
+
+BLOCK_0 = encrypt_ecb(PIN_KEYS.triple_des, pin.format_0(PIN, PAN))
+BLOCK_4 = pin.seal_format_4(PIN_KEYS.aes, PIN, PAN, bytes(8))
+WRONG_0 = encrypt_ecb(PIN_KEYS.triple_des, pin.format_0("111111", PAN))
+
+
+def seen(*atcs: int, un: str = "FFFFFFFF", at_ms: int = AT_MS - DAY_MS) -> list[Event]:
+    """Payments that were presented before."""
+    data = {"un": un.lower(), "pin": "none", "currency": "CNY"}
+    return [Event("presented", at_ms, f"old-{atc}", 100, data={"atc": atc, **data}) for atc in atcs]
+
+
+def set_to(status: str, at_ms: int = AT_MS - HOUR_MS) -> list[Event]:
+    return [status_set(CardStatus(status), at_ms)]
+
+
+def tampered(value: str, byte: int) -> str:
+    """The hex with a bit of one byte turned over."""
+    octets = bytearray.fromhex(value)
+    octets[byte] ^= 1
+    return octets.hex()
+
+
+def results(cvr: str, information: str | None = "80") -> dict[int, bytes]:
+    """What a card sends that says this in its results, and this in 9F27."""
+    return fields(signed={"9F10": issuer_data(cvr=cvr)}, changed={"9F27": information})
+
+
+def tc(
+    amount: int = 990, atc: int = 1, cvr: str = "03900000", changed: Mapping[str, str] = {}, **how: Any
+) -> dict[int, bytes]:
+    """What card and terminal hand in of an offline approval."""
+    data = issuer_data(cvr=cvr)
+    return fields(amount, atc, signed={"9F10": data}, changed={"9F27": "40", **changed}, **how)
