@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from paysim.core.errors import LinkClosed, LinkTimeout
 from paysim.emv.card import Card
+from paysim.emv.outcome import Decision
 
 __all__ = ["Loopback"]
 
@@ -26,6 +27,11 @@ class Loopback:
         self._tear_at = tear_at
         self._heard = heard
         self._gone = False
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """What the card decided at its last GET PROCESSING OPTIONS."""
+        return self.card.decisions
 
     def transceive(self, data: bytes) -> bytes:
         """The card's answer. Raises LinkTimeout where it does not come, LinkClosed where the card is gone."""

@@ -34,8 +34,9 @@ from paysim.crypto.mac import mac_3
 from paysim.crypto.oda import sign_fast
 
 from . import script
-from .gpo import ARQC, TC, Decision, Offer, Refuse, Verdict, decide
+from .gpo import ARQC, TC, Offer, Refuse, Verdict, decide
 from .memory import Debit, Memory
+from .outcome import Decision
 from .personalise import Personalisation
 from .ppse import PPSE
 

@@ -17,9 +17,10 @@ from typing import Final, NamedTuple
 from paysim.codec.bits import bit
 
 from .memory import MAX_ATC, Debit, Memory
+from .outcome import Decision
 from .personalise import Personalisation
 
-__all__ = ["AAC", "ARQC", "ROWS", "TC", "Decision", "Fork", "Offer", "Refuse", "Row", "Verdict", "decide"]
+__all__ = ["AAC", "ARQC", "ROWS", "TC", "Fork", "Offer", "Refuse", "Row", "Verdict", "decide"]
 
 AAC: Final = 0x00
 TC: Final = 0x40
@@ -52,13 +53,6 @@ class Fork(NamedTuple):
 
 
 Answer = Verdict | Refuse | Fork
-
-
-class Decision(NamedTuple):
-    """A row that held: for the trace."""
-
-    step: str
-    words: str
 
 
 class Offer:

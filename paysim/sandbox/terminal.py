@@ -16,7 +16,7 @@ import msgspec
 from paysim.channels import operator
 from paysim.channels.operator import Attempt
 from paysim.core.clock import SECOND_MS
-from paysim.core.errors import LinkClosed, LinkTimeout, UsageError
+from paysim.core.errors import UsageError
 from paysim.core.event import Event
 from paysim.core.history import History
 from paysim.core.money import CURRENCIES
@@ -25,9 +25,11 @@ from paysim.core.outcome import APPROVED, Outcome, OutcomeKind, Reason
 from paysim.core.state import State
 from paysim.crypto.pin import format_0
 from paysim.crypto.triple_des import encrypt_ecb
+from paysim.drivers import dialogue
+from paysim.drivers.dialogue import Exchange
 from paysim.drivers.loopback import Loopback
-from paysim.emv.entry_point import Done, EntryPoint, Poll, Send, Step
-from paysim.emv.outcome import Cvm, IssuerResponse, Result, Start, Status
+from paysim.emv.entry_point import EntryPoint
+from paysim.emv.outcome import Cvm, IssuerResponse, Result, Status
 from paysim.emv.reader import Combination, Purchase, Reader, reader
 from paysim.issuer.accounts import DEFAULT_PIN
 from paysim.issuer.messages import Answer, AuthorizationRequest, Issuer
@@ -87,30 +89,22 @@ class Card:
         return self._engine.run(lambda: self._engine.cards.held(self.id))
 
 
-class Exchange(NamedTuple):
-    """A line of a tap's trace.
-
-    `kind` is command or response (`data` are the bytes), decision (`step` of the terminal, `text`), card (a
-    decision of the card), issuer (a check of the issuer), or shown (what the display says).
-    """
-
-    kind: str
-    step: str = ""
-    text: str = ""
-    data: bytes = b""
-
-
 class Tap(NamedTuple):
     """What came of a tap.
 
     `outcome` is the payment's answer; TRY_AGAIN where the card is wanted once more or elsewhere. `result` is
-    the reader's outcome with its parameters, None where the card was gone before there was one.
+    the reader's outcome with its parameters, None where the card was gone before there was one. `reader`,
+    `purchase` and the number of `cards` are what a record of the tap begins with; `reader` is None where the
+    tap goes on where another was torn.
     """
 
     outcome: Outcome
     result: Result | None
     trace: tuple[Exchange, ...]
     elapsed_ms: int = 0
+    reader: Reader | None = None
+    purchase: Purchase | None = None
+    cards: int = 1
 
     @property
     def approved(self) -> bool:
@@ -199,10 +193,11 @@ class Terminal:
         if refusal is not None:
             draft.commit()
             return Tap(refusal, None, ())
-        machine = self._open.get(id) or EntryPoint(self._reader(), self._purchase(history, at_ms))
+        torn = self._open.get(id)
+        machine = torn or EntryPoint(self._reader(), self._purchase(history, at_ms))
         link = Loopback(held.card, tear_at=tear_at, heard=heard)
         trace: list[Exchange] = []
-        result = _run(machine, link, len(cards), trace)
+        result = dialogue.run(machine, link, len(cards), trace)
         held.save(draft, at_ms)
         if result is None:
             self._open[id] = machine
@@ -213,7 +208,8 @@ class Terminal:
             held.save(draft, at_ms)
         link.close()
         draft.commit()
-        return Tap(outcome, result, tuple(trace), link.elapsed_ms)
+        reader = None if torn else machine.reader
+        return Tap(outcome, result, tuple(trace), link.elapsed_ms, reader, machine.purchase, len(cards))
 
     def _window(self, draft: Draft, history: History, at_ms: int) -> Outcome | None:
         """The tap window, opened where none is; why it is closed, where it has run out."""
@@ -318,7 +314,8 @@ class Terminal:
         if answer is None or not told:
             draft.at_shop(history, Event("timed_out", at_ms, operation))
             return Outcome(OutcomeKind.UNKNOWN, text="no answer from the issuer; query, or reverse"), result
-        final = _finished(machine, link, result, answer, trace)
+        response = IssuerResponse(answer.arc, answer.data_91, answer.scripts)
+        final = dialogue.finish(machine, link, result, response, trace)
         known = view.operations[operation].outcome
         return known or answer.outcome, final
 
@@ -412,64 +409,6 @@ def _typed(engine: Engine, held: HeldCard, pin: str | None) -> str:
 
 def _operation(history: History) -> str:
     return f"{history.id}.{len(history.book.operations.keys() | history.shop.operations.keys()) + 1}"
-
-
-# The machine and the link. ------------------------------------------------------------------------
-
-
-def _run(machine: EntryPoint, link: Loopback, count: int, trace: list[Exchange]) -> Result | None:
-    """Carry bytes until there is an outcome; None where the card is wanted again."""
-    seen, shown = len(machine.trace), len(machine.shown)
-    step: Step = machine.start() if not seen and not shown else Poll()
-    if isinstance(step, Poll):
-        step = machine.cards(count)
-    while not isinstance(step, Done | Poll):
-        step = _carried(machine, link, step, trace)
-        seen = _noted(machine, trace, seen)
-    if isinstance(step, Done):
-        _noted(machine, trace, seen)
-        return step.result
-    _noted(machine, trace, seen)
-    return None
-
-
-def _carried(machine: EntryPoint, link: Loopback, step: Send, trace: list[Exchange]) -> Step:
-    trace.append(Exchange("command", data=step.command))
-    decided = link.card.decisions
-    try:
-        answer = link.transceive(step.command)
-    except LinkTimeout:
-        trace.append(Exchange("response", text="no answer"))
-        return machine.lost("timeout")
-    except LinkClosed as error:
-        trace.append(Exchange("response", text=str(error)))
-        return machine.lost("transmission")
-    if link.card.decisions is not decided:
-        trace.extend(Exchange("card", row.step, row.words) for row in link.card.decisions)
-    trace.append(Exchange("response", data=answer))
-    return machine.receive(answer)
-
-
-def _noted(machine: EntryPoint, trace: list[Exchange], seen: int) -> int:
-    trace.extend(Exchange("decision", row.step, row.words) for row in machine.trace[seen:])
-    return len(machine.trace)
-
-
-def _finished(
-    machine: EntryPoint, link: Loopback, result: Result, answer: Answer, trace: list[Exchange]
-) -> Result:
-    """The reader's last word after the issuer's answer; the card is held there again where it is wanted."""
-    response = IssuerResponse(answer.arc, answer.data_91, answer.scripts)
-    seen = len(machine.trace)
-    if result.start is not Start.B:
-        response = IssuerResponse(answer.arc, b"", ())
-    step = machine.start("B", response)
-    if isinstance(step, Poll):
-        step = machine.cards(1)
-    while isinstance(step, Send):
-        step = _carried(machine, link, step, trace)
-    _noted(machine, trace, seen)
-    return step.result if isinstance(step, Done) else result
 
 
 def _why_again(machine: EntryPoint, count: int) -> str:
