@@ -80,6 +80,10 @@ class Refusing(Sender):
         return Attempt(500, "", url, b"", 0.0)
 
 
+def unheard(_line: str) -> None:
+    """What the person at the prompt would be told: that a merchant has failed."""
+
+
 # The sandbox. -------------------------------------------------------------------------------------------
 
 
@@ -124,8 +128,8 @@ async def delivered(till: Till, url: str, together: int) -> list[float]:
 
 async def climbed(till: Till) -> list[float]:
     """Milliseconds a try of the ladder, which is refused."""
-    sender = Refusing(Policy(), say=print)
-    courier = Courier(till.sandbox, sender, print)
+    sender = Refusing(Policy(), say=unheard)
+    courier = Courier(till.sandbox, sender, unheard)
     spent = []
     for _ in range(ROUNDS):
         for _ in range(4):
