@@ -3,14 +3,14 @@
 Run: paysim serve &                                  # its keys folder is ./.paysim; PAYSIM_KEYS names another
      locust -f benchmarks/locustfile.py --headless -u 20 -r 10 -t 10s
 
-Over several machines or cores, one master and as many workers as wanted, each with the keys folder at hand:
+Over several cores, one master and as many workers as wanted, each with the keys folder at hand:
 
      locust -f benchmarks/locustfile.py --master --headless -u 20 -r 10 -t 10s --expect-workers 2
-     locust -f benchmarks/locustfile.py --worker --master-host HOST         # twice
+     locust -f benchmarks/locustfile.py --worker         # twice
 
 Each request is signed with the merchant's own key; callbacks come to the process that ordered, whose row
-`callback` counts from the payment on. `--host http://HOST:PORT` leads to a sandbox elsewhere, which wants
-`--notify-host` to call back.
+`callback` counts from the payment on. Callbacks are heard on loopback alone, and the control API is sent no
+token: sandbox and workers stand on one machine.
 """
 
 from __future__ import annotations
