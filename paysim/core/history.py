@@ -112,7 +112,7 @@ class History:
         if self.shop.state is State.PENDING and "answer" in self.shop.timers:
             live.append((self.shop.timers["answer"], "answer"))
         if self.shop.state is State.AUTHORIZED and "clearing" in self.shop.timers:
-            live.append((self.shop.timers["clearing"], "clearing"))
+            live = [(self.shop.timers["clearing"], "clearing")]  # what a card has paid does not expire
         if self.shop.deliveries:
             live += [
                 (event.data["due_ms"], f"delivery/{name}") for name, event in self.shop.deliveries.items()

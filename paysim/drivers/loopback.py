@@ -17,15 +17,17 @@ class Loopback:
     """The link to one card in the field; leave it by `close`.
 
     `tear_at` is the number of the command (from 1) at which the card is torn out; `heard` says that the card
-    still gets that command. `elapsed_ms` is how long the card took so far, by its profile.
+    still gets that command. `before` is how many commands the card has had in its life, which some profiles
+    fail by. `elapsed_ms` is how long the card took so far, by its profile.
     """
 
-    def __init__(self, card: Card, *, tear_at: int = 0, heard: bool = True) -> None:
+    def __init__(self, card: Card, *, tear_at: int = 0, heard: bool = True, before: int = 0) -> None:
         self.card = card
         self.elapsed_ms = 0
         self.commands = 0
         self._tear_at = tear_at
         self._heard = heard
+        self._before = before
         self._gone = False
 
     @property
@@ -46,7 +48,7 @@ class Loopback:
         profile = self.card.made.profile
         self.elapsed_ms += profile.delays_ms.get(data[1], 0) if len(data) > 1 else 0
         answer = self.card.respond(data)
-        failure = profile.fails.get(self.commands)
+        failure = profile.fails.get(self._before + self.commands)
         if failure == "timeout":
             raise LinkTimeout("the card does not answer")
         if failure:

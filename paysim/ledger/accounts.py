@@ -14,6 +14,7 @@ from paysim.core.event import Transfer
 
 __all__ = [
     "BANK_RESERVE",
+    "CARD_COVER",
     "CHART",
     "ECASH_FLOAT",
     "FEES",
@@ -23,6 +24,7 @@ __all__ = [
     "bank",
     "capture",
     "clear_card",
+    "cover_card",
     "fund",
     "hold",
     "is_account",
@@ -46,6 +48,7 @@ FEES: Final = "fees"
 REFUND_SUSPENSE: Final = "refund/suspense"
 ECASH_FLOAT: Final = "ecash/float"
 OFFLINE_LOSS: Final = "offline/loss"
+CARD_COVER: Final = "card/cover"
 
 CHART: Final[tuple[tuple[str, str, bool], ...]] = (
     ("payer/<person>/available", "a wallet balance", True),
@@ -58,6 +61,7 @@ CHART: Final[tuple[tuple[str, str, bool], ...]] = (
     (REFUND_SUSPENSE, "refunds on their way to a bank account", True),
     (ECASH_FLOAT, "loaded on cards", True),
     (OFFLINE_LOSS, "offline approvals that clearing refused", False),
+    (CARD_COVER, "payments by lost cards that the issuer has borne", False),
     (WALLET_FLOAT, "the money behind all wallets", False),
     (BANK_RESERVE, "the money behind all bank accounts and credit lines", False),
 )
@@ -170,6 +174,11 @@ def clear_card(shop: str, currency: str, minor: int) -> tuple[Transfer, ...]:
 def lose_card(currency: str, minor: int) -> tuple[Transfer, ...]:
     """What an e-cash card has paid and clearing refuses is on the card no more, and nobody's takings."""
     return (Transfer(ECASH_FLOAT, OFFLINE_LOSS, currency, minor),)
+
+
+def cover_card(stem: str, currency: str, minor: int) -> tuple[Transfer, ...]:
+    """The issuer gives back what was paid with a lost card."""
+    return (Transfer(CARD_COVER, f"{stem}/available", currency, minor),)
 
 
 def settle(shop: str, currency: str, net: int, fee: int) -> tuple[Transfer, ...]:

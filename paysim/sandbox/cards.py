@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paysim.core.errors import UsageError
 from paysim.core.event import Event
+from paysim.core.state import FINAL
 from paysim.emv.card import Card
 from paysim.emv.memory import Change, Memory
 from paysim.emv.personalise import Personalisation, make_pan, personalise
@@ -19,7 +20,7 @@ from paysim.emv.profile import PROFILES, Profile
 from paysim.issuer.accounts import Payer
 from paysim.issuer.authorizer import business_day
 from paysim.issuer.card_file import CardFile
-from paysim.issuer.cards import IssuedCard, MasterKeys
+from paysim.issuer.cards import CardStatus, IssuedCard, MasterKeys
 from paysim.issuer.host import Host
 from paysim.issuer.policy import PinKeys
 from paysim.ledger import accounts
@@ -45,6 +46,8 @@ class HeldCard:
         self.stem = stem
         self.card = card
         self.version = version
+        self.commands = 0
+        """How many commands it has got in this process; some profiles fail by that number."""
 
     def __repr__(self) -> str:
         return f"HeldCard({self.id!r}, {self.token}, ...{self.card.made.pan[-4:]})"
@@ -68,8 +71,10 @@ class CardBook:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.keys = EmvKeys(engine.keys)
-        self.batch: dict[str, dict[int, bytes]] = {}
-        """Offline approvals that wait for clearing: operation -> data record."""
+        self.records: dict[str, dict[int, bytes]] = {}
+        """What terminals keep of cards until it is cleared: name -> data record."""
+        self.waiting: set[str] | None = None
+        """Orders that may wait for clearing, None where nobody has looked."""
         self._made: dict[str, Personalisation] = {}
         self.forget()
 
@@ -78,11 +83,15 @@ class CardBook:
         self._held: dict[str, HeldCard] = {}
         self._file = CardFile()
         self._records: dict[str, int] = {}
+        self._host: Host | None = None
+        self.waiting = None
 
     @property
     def host(self) -> Host:
         """The issuer of all cards of the sandbox."""
-        return Host(self._file, self._engine.tally, PinKeys(triple_des=self.pin_key()))
+        if self._host is None:
+            self._host = Host(self._file, self._engine.tally, PinKeys(triple_des=self.pin_key()))
+        return self._host
 
     def pin_key(self) -> bytes:
         """What terminals encipher PIN blocks with, 16 bytes."""
@@ -90,8 +99,8 @@ class CardBook:
 
     # Issuing. ---------------------------------------------------------------------------------
 
-    def issue(self, payer: Payer, profile: str, name: str, source: str) -> str:
-        """The id of a person's card, made at its first mention.
+    def issue(self, payer: Payer, profile: str, name: str, source: str, *, no_pin: bool = True) -> str:
+        """The id of a person's card, made at its first mention; `no_pin` False: it always wants its PIN.
 
         Raises UsageError for a profile or a source that does not exist, or a card of that name that is
         another.
@@ -105,13 +114,14 @@ class CardBook:
         id = f"{payer.id}-{name or profile}"
         events = self._engine.journal.stream(f"card/{id}")
         if events:
-            if events[0].data["profile"] != profile:
-                raise UsageError(f"the card {id} is {events[0].data['profile']}; give this one another name")
+            data = events[0].data
+            if data["profile"] != profile or not (no_pin or data.get("always_pin")):
+                raise UsageError(f"the card {id} is another ({data['profile']}); give this one a name")
             return id
-        self._issue(id, payer, wanted, found.stem)
+        self._issue(id, payer, wanted, found.stem, no_pin)
         return id
 
-    def _issue(self, id: str, payer: Payer, profile: Profile, stem: str) -> None:
+    def _issue(self, id: str, payer: Payer, profile: Profile, stem: str, no_pin: bool) -> None:
         engine, at_ms = self._engine, self._engine.now_ms()
         number, pan, token = self._number(id, profile)
         data: dict[str, Any] = {
@@ -123,6 +133,8 @@ class CardBook:
             "last_four": pan[-4:],
             "on": business_day(at_ms).isoformat(),
         }
+        if not no_pin:
+            data["always_pin"] = True
         transfers = accounts.load_card("CNY", profile.balance_minor if profile.balance_in_iad else 0)
         draft = engine.draft()
         draft.add(f"card/{id}", 0, Event("issued", at_ms, transfers=transfers, data=data), f"card/{token}")
@@ -157,7 +169,7 @@ class CardBook:
         card = Card(made, memory)
         found = HeldCard(id, issued["token"], issued["person"], issued["stem"], card, len(events))
         self._held[id] = found
-        self._file_card(found)
+        self._file_card(found, no_pin=not issued.get("always_pin", False))
         return found
 
     def _personalised(self, id: str, issued: dict[str, Any]) -> Personalisation:
@@ -171,7 +183,7 @@ class CardBook:
             made = self._made[id] = personalise(profile, pan, _PSN, scheme.issuer_keys, key, on=on)
         return made
 
-    def _file_card(self, held: HeldCard) -> None:
+    def _file_card(self, held: HeldCard, *, no_pin: bool) -> None:
         made = held.card.made
         scheme = self.keys.scheme(made.profile.scheme)
         payer = self._engine.payer(held.person)
@@ -186,6 +198,7 @@ class CardBook:
             keys={_KEY_INDEX: MasterKeys(scheme.imk, scheme.script_imk)},
             methods=(made.profile.method,),
             pin_hash=payer.pin_hash if payer else "",
+            no_pin=no_pin,
             offline_account=accounts.ECASH_FLOAT if held.is_ecash else "",
         )
         facts = self._engine.journal.stream(f"issued/{held.token}")
@@ -193,13 +206,45 @@ class CardBook:
         self._records[held.token] = len(facts)
 
     def remember(self, draft: Draft, token: str, facts: tuple[Event, ...]) -> None:
-        """Add what the issuer learned of a card to a command's facts, and to its record."""
-        if not token:
+        """Add what the issuer learned of a card to a command's facts, and to its record.
+
+        What a stranger's issuer says of cards of its own is its own to remember.
+        """
+        if token not in self._records:
             return
         for fact in facts:
             draft.add(f"issued/{token}", self._records[token], fact)
             self._records[token] += 1
         self._file.apply(token, facts)
+
+    # The issuer's counter. --------------------------------------------------------------------
+
+    def report(self, id: str, status: CardStatus) -> int:
+        """Set a card's status; what a lost card's holder is given back, in minor units.
+
+        Source: market rule R07. Assumed: a stolen card is covered as a lost one, and at once.
+        """
+        held, engine, draft = self.held(id), self._engine, self._engine.draft()
+        at_ms = engine.now_ms()
+        facts = engine.journal.stream(f"issued/{held.token}")
+        fact, cover = self.host.report(held.token, status, at_ms, facts, self._returned)
+        self.remember(draft, held.token, (fact,))
+        lost = status in (CardStatus.LOST, CardStatus.STOLEN)
+        if lost and cover.total_minor:
+            minor, data = cover.total_minor, {"payments": [list(row) for row in cover.payments]}
+            paid = accounts.cover_card(held.stem, "CNY", minor)
+            given = Event("covered", at_ms, "", minor, None, paid, cover.counts, data)
+            self.remember(draft, held.token, (given,))
+        draft.commit()
+        return cover.total_minor if lost else 0
+
+    def _returned(self, operation: str) -> int:
+        """What of a card's payment came back to its holder, or never left."""
+        history = self._engine.find(operation.partition(".")[0])
+        if history is None:
+            return 0
+        book = history.book
+        return book.amount_minor if book.state in FINAL else book.refunded_minor
 
 
 def _token(pan: str) -> str:

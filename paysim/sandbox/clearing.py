@@ -1,19 +1,20 @@
 """Clearing: what cards have approved offline is handed in, and paid or refused.
 
 A terminal keeps the data of an offline approval apart from the journal, which holds no card data: in memory,
-and with a keys folder in a file of it, so that a restart loses none.
+and with a keys folder in a file of it, so that a restart loses none. Whatever a shop asks of an order that a
+card has paid offline (a refund, a reversal), the approval is handed in with it, before it.
 """
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Final
 
 from paysim.channels.operator import settlement_ms
 from paysim.codec import tlv
 from paysim.core.event import Event
 from paysim.core.history import History
-from paysim.core.operation import Verb
-from paysim.core.outcome import Outcome, Reason
+from paysim.core.outcome import APPROVED
 from paysim.core.state import State
 from paysim.issuer.messages import ClearingRecord
 from paysim.ledger import accounts
@@ -26,49 +27,96 @@ if TYPE_CHECKING:
     from .cards import HeldCard
     from .engine import Draft, Engine
 
-__all__ = ["clear", "keep", "kept"]
-
-_OPEN: Final = (State.CREATED, State.PRESENTED, State.PENDING)
-
-
-def keep(engine: Engine, operation: str, record: Mapping[int, bytes]) -> None:
-    """Keep the data record of an offline approval until it is cleared."""
-    engine.cards.batch[operation] = dict(record)
-    engine.keys.put(_file(engine, operation), tlv.encode(tuple(record.items())))
-
-
-def kept(engine: Engine, operation: str) -> Mapping[int, bytes]:
-    """The data record of an offline approval; empty where it is lost."""
-    found = engine.cards.batch.get(operation)
-    if found is None:
-        data = engine.keys.get(_file(engine, operation))
-        found = dict(tlv.decode(data, opaque=_ALL)) if data else {}
-    return found
-
+__all__ = ["approve", "clear", "drop", "hand_in", "keep", "kept", "waiting", "waits"]
 
 _ALL: Final = frozenset(range(0x10000))
 
 
-def _file(engine: Engine, operation: str) -> str:
-    return f"emv-approval-{engine.seed.value}-{operation.replace(':', '.')}"
+# What a terminal keeps of a card. -----------------------------------------------------------------
+
+
+def keep(engine: Engine, operation: str, record: Mapping[int, bytes]) -> str:
+    """Keep what a card said for an operation until it is cleared; the name to ask for it again.
+
+    The name is of this history alone: sandboxes of one seed share a process, or a folder.
+    """
+    digest = hashlib.sha256(engine.journal.head + operation.encode()).hexdigest()[:24]
+    engine.cards.records[digest] = dict(record)
+    engine.keys.put(_file(digest), tlv.encode(tuple(record.items())))
+    return digest
+
+
+def kept(engine: Engine, name: str) -> Mapping[int, bytes]:
+    """What was kept under a name; empty where it is lost."""
+    found = engine.cards.records.get(name)
+    if found is None:
+        data = engine.keys.get(_file(name))
+        found = dict(tlv.decode(data, opaque=_ALL)) if data else {}
+    return found
+
+
+def drop(engine: Engine, draft: Draft, name: str) -> None:
+    """Let go of what was kept, once the draft is written."""
+
+    def work() -> None:
+        engine.cards.records.pop(name, None)
+        engine.keys.remove(_file(name))
+
+    draft.then(work)
+
+
+def _file(name: str) -> str:
+    return f"emv-record-{name}"
+
+
+# Handing in. --------------------------------------------------------------------------------------
+
+
+def approve(
+    engine: Engine,
+    draft: Draft,
+    history: History,
+    held: HeldCard,
+    operation: str,
+    record: Mapping[int, bytes],
+    at_ms: int,
+) -> None:
+    """A card has approved offline: the shop knows, the operator hears of it at clearing."""
+    data = {
+        "channel": "contactless",
+        "card": held.id,
+        "payer": held.person,
+        "clearing_ms": settlement_ms(at_ms),
+        "record": keep(engine, operation, record),
+    }
+    minor = history.shop.amount_minor
+    draft.at_shop(history, Event("authorized", at_ms, operation, minor, APPROVED, data=data))
+    if engine.cards.waiting is not None:
+        engine.cards.waiting.add(history.id)
+
+
+def waits(history: History) -> bool:
+    """Whether a card has approved the order offline and the operator has not heard of it."""
+    return history.shop.state is State.AUTHORIZED and "clearing" in history.shop.timers
 
 
 def clear(engine: Engine, draft: Draft, history: History, at_ms: int) -> None:
-    """Hand in the offline approval of an order: it is captured, or rejected."""
+    """Hand in the offline approval of an order, and let the shop know whether it is paid."""
+    hand_in(engine, draft, history, at_ms)
+    engine.tell(draft, history, at_ms)
+
+
+def hand_in(engine: Engine, draft: Draft, history: History, at_ms: int) -> None:
+    """The operator's facts about an offline approval: it is captured, or rejected.
+
+    Assumed: what a card has paid is booked as lost where its approval is refused, for the card is emptier.
+    """
     approved = next(event for event in reversed(history.shop.events) if event.kind == "authorized")
-    held = engine.cards.held(approved.data["card"])
+    held, name = engine.cards.held(approved.data["card"]), approved.data["record"]
     operation, minor, book = approved.operation, approved.amount_minor, history.book
-    if book.state not in _OPEN:
-        _too_late(draft, history, held, operation, minor, at_ms)
-        engine.tell(draft, history, at_ms)
-        return
+    currency = history.shop.currency
     record = ClearingRecord(
-        kept(engine, operation),
-        minor,
-        book.currency or history.shop.currency,
-        at_ms,
-        approved.at_ms,
-        operation,
+        kept(engine, name), minor, currency, at_ms, approved.at_ms, operation, history.shop.shop
     )
     answer = engine.cards.host.clear(record)
     register(draft, history)
@@ -78,22 +126,23 @@ def clear(engine: Engine, draft: Draft, history: History, at_ms: int) -> None:
     if answer.outcome.approved:
         data = {**paid_by, "settlement_ms": settlement_ms(at_ms)}
         transfers = (
-            accounts.clear_card(book.shop, book.currency, minor)
+            accounts.clear_card(book.shop, currency, minor)
             if held.is_ecash
-            else accounts.capture(held.stem, book.shop, book.currency, minor, held=False)
+            else accounts.capture(held.stem, book.shop, currency, minor, held=False)
         )
         taken = f"{operation}.clearing"
         draft.at_operator(history, Event("captured", at_ms, taken, minor, None, transfers, data=data))
     else:
-        lost = accounts.lose_card(book.currency, minor) if held.is_ecash else ()
+        lost = accounts.lose_card(currency, minor) if held.is_ecash else ()
         draft.at_operator(history, Event("rejected", at_ms, operation, minor, answer.outcome, lost))
-    engine.tell(draft, history, at_ms)
+    drop(engine, draft, name)
 
 
-def _too_late(draft: Draft, history: History, held: HeldCard, operation: str, minor: int, at_ms: int) -> None:
-    """The order was closed or reversed meanwhile: the approval is refused, the card's money is nobody's."""
-    book = history.book
-    outcome = Outcome.declined(Reason.WRONG_STATE, f"the order is {book.state}; a late approval is refused")
-    lost = accounts.lose_card(book.currency, minor) if held.is_ecash else ()
-    data = {"verb": Verb.AUTHORIZE.value}
-    draft.at_operator(history, Event("refused", at_ms, operation, minor, outcome, lost, data=data))
+def waiting(engine: Engine, shop: str) -> list[str]:
+    """The orders of a shop that wait for clearing, oldest first."""
+    known = engine.cards.waiting
+    if known is None:
+        known = {name for name, _ in engine.journal.timers() if "/" not in name}
+    found = {id: history for id in sorted(known) if (history := engine.find(id)) and waits(history)}
+    engine.cards.waiting = set(found)
+    return [id for id, history in found.items() if history.shop.shop == shop]

@@ -20,7 +20,7 @@ from paysim.core.state import State
 if TYPE_CHECKING:
     from .engine import Draft, Engine
 
-__all__ = ["Desk", "HouseDesk"]
+__all__ = ["Desk", "HouseDesk", "late", "register"]
 
 
 class Desk(Protocol):
@@ -108,7 +108,7 @@ class HouseDesk:
             return
         register(draft, history)
         if book.state not in (State.CREATED, State.PRESENTED):
-            draft.at_operator(history, _late(history, operation, at_ms))
+            draft.at_operator(history, late(history, operation, at_ms))
             return
         issued = engine.journal.stream(f"code/{code}")
         payer = engine.payer(issued[0].data["payer"]) if issued else None
@@ -149,7 +149,8 @@ def register(draft: Draft, history: History) -> None:
         draft.at_operator(history, known)
 
 
-def _late(history: History, operation: str, at_ms: int) -> Event:
+def late(history: History, operation: str, at_ms: int) -> Event:
+    """The refusal of a payment of an order that is paid, over, or being paid by somebody."""
     book = history.book
     paid = book.state in (State.AUTHORIZED, State.CAPTURED)
     reason = Reason.ALREADY_PAID if paid else Reason.WRONG_STATE

@@ -21,6 +21,7 @@ from paysim.core.history import History
 from paysim.core.operation import Verb
 from paysim.core.ports import Change, Clock, Journal
 from paysim.core.seed import Seed
+from paysim.core.state import State
 from paysim.faults import Fault, FaultPlan
 from paysim.issuer import accounts as issuer_accounts
 from paysim.ledger.invariants import check_sums
@@ -51,15 +52,17 @@ ANSWER_MS: Final = 45 * SECOND_MS
 class Draft:
     """The facts of one command, folded as they are added and appended together."""
 
-    __slots__ = ("_entries", "_expected", "_journal", "_last", "_timers", "_touched")
+    __slots__ = ("_after", "_entries", "_expected", "_journal", "_last", "_then", "_timers", "_touched")
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, after: list[Callable[[], None]] | None = None) -> None:
         self._journal = journal
+        self._after = after
         self._entries: list[Entry] = []
         self._expected: dict[str, int] = {}
         self._timers: dict[str, Change] = {}
         self._touched: list[tuple[History, int | None, int, int]] = []
         self._last: History | None = None
+        self._then: list[Callable[[], None]] = []
 
     def at_operator(self, history: History, event: Event, key: str = "") -> None:
         """Add a fact to the operator's book; `key`, unless given, is its operation's where money moves."""
@@ -101,6 +104,10 @@ class Draft:
         self.add(stream, version, event)
         self._timers[stream] = before
 
+    def then(self, work: Callable[[], None]) -> None:
+        """Do something outside the journal, once the draft is written and its batch has ended well."""
+        self._then.append(work)
+
     def commit(self) -> None:
         """Append everything, or raise and leave the journal as it was."""
         if not self._entries:
@@ -115,6 +122,11 @@ class Draft:
             if after_ms != before_ms:
                 timers[history.id] = (before_ms, after_ms)
         self._journal.append(self._entries, expected, timers)
+        if self._after is not None:
+            self._after += self._then
+            return
+        for work in self._then:
+            work()
 
 
 class Engine:
@@ -140,6 +152,7 @@ class Engine:
         self._cards: CardBook | None = None
         self._desks: dict[str, Desk] = {"": self.house}
         self._lock = threading.RLock()
+        self._after: list[Callable[[], None]] | None = None
         self._histories: dict[str, History] = {}
         self._payers: dict[str, issuer_accounts.Payer] = {}
         self._shops: dict[str, ShopFacts] = {}
@@ -180,12 +193,21 @@ class Engine:
         with self._lock:
             if self.journal.changed():
                 self.forget()
+            outer, self._after = self._after, []
             try:
                 with self._clock_kept(), self.journal.batch():
                     yield
+                done = self._after
             except BaseException:
                 self.forget()
                 raise
+            finally:
+                self._after = outer
+            if outer is not None:
+                outer += done
+                return
+            for work in done:
+                work()
 
     @contextmanager
     def _clock_kept(self) -> Iterator[None]:
@@ -211,7 +233,7 @@ class Engine:
 
     def draft(self) -> Draft:
         """An empty draft."""
-        return Draft(self.journal)
+        return Draft(self.journal, self._after)
 
     def now_ms(self) -> int:
         """Now, in Unix milliseconds."""
@@ -331,12 +353,20 @@ class Engine:
 
     def ask(self, draft: Draft, history: History, ask: operator.Ask) -> None:
         """Let the operator do a verb; what it refuses without a fact of its own, the shop notes."""
+        self._hand_in(draft, history, ask.at_ms)
         refusal = self.desk_of(history).ask(draft, history, ask)
         if refusal is not None:
             verb = {"verb": ask.verb.value}
             draft.at_shop(
                 history, Event("refused", ask.at_ms, ask.operation, ask.amount_minor, refusal, data=verb)
             )
+
+    def _hand_in(self, draft: Draft, history: History, at_ms: int) -> None:
+        """What a card has paid offline comes to the operator before anything else about the order does."""
+        if history.shop.state is State.AUTHORIZED and "clearing" in history.shop.timers:
+            from .clearing import hand_in  # it signs: `import paysim` does not load the signing core
+
+            hand_in(self, draft, history, at_ms)
 
     def delay(
         self,
@@ -415,7 +445,12 @@ class Engine:
     def _deliver(self, draft: Draft, history: History, delayed: Event, at_ms: int) -> None:
         data = delayed.data
         if "ask" in data:
-            if data["ask"] == Verb.AUTHORIZE.value:
+            self._hand_in(draft, history, at_ms)
+            if "card" in data:
+                from .acquirer import arrive
+
+                arrive(self, draft, history, delayed, at_ms)
+            elif data["ask"] == Verb.AUTHORIZE.value:
                 self.house.charge(draft, history, delayed.operation, data["channel"], data["code"], at_ms)
             else:
                 ask = operator.Ask(

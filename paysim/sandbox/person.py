@@ -228,16 +228,19 @@ class Person:
         draft.commit()
         self._engine.forget()
 
-    def card(self, profile: str, *, name: str = "", source: str = "") -> Card:
+    def card(self, profile: str, *, name: str = "", source: str = "", no_pin: bool = True) -> Card:
         """The person's card of this profile, issued at its first mention and paid from `source`.
 
-        `name` tells apart cards of one profile. Raises UsageError for a profile or a source that does not
-        exist.
+        `name` tells apart cards of one profile; with `no_pin` False its holder wants the PIN asked for every
+        payment that the issuer decides, however small (market rule R06 lets them). Raises UsageError for a
+        profile or a source that does not exist, or a name that another card has.
         """
         from .terminal import Card  # it signs: `import paysim` does not load the signing core
 
         engine = self._engine
-        id = engine.run(lambda: engine.cards.issue(_known(engine, self.id), profile, name, source))
+        id = engine.run(
+            lambda: engine.cards.issue(_known(engine, self.id), profile, name, source, no_pin=no_pin)
+        )
         return Card(engine, id)
 
     def scan(self, picture: Picture, *, saved: bool = False, remote: bool = False) -> Prompt:

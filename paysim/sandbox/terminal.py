@@ -8,34 +8,34 @@ the issuer and may be lost there, and every fact of the tap is written together.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import msgspec
-
 from paysim.channels import operator
-from paysim.channels.operator import Attempt
 from paysim.core.clock import SECOND_MS
 from paysim.core.errors import UsageError
 from paysim.core.event import Event
 from paysim.core.history import History
-from paysim.core.money import CURRENCIES
+from paysim.core.money import CURRENCIES, Money
 from paysim.core.operation import Verb
-from paysim.core.outcome import APPROVED, Outcome, OutcomeKind, Reason
+from paysim.core.outcome import Outcome, OutcomeKind, Reason
 from paysim.core.state import State
+from paysim.core.transaction import Transaction
 from paysim.crypto.pin import format_0
 from paysim.crypto.triple_des import encrypt_ecb
 from paysim.drivers import dialogue
-from paysim.drivers.dialogue import Exchange
+from paysim.drivers.dialogue import CardLink, Exchange
 from paysim.drivers.loopback import Loopback
 from paysim.emv.entry_point import EntryPoint
 from paysim.emv.outcome import Cvm, IssuerResponse, Result, Status
 from paysim.emv.reader import Combination, Purchase, Reader, reader
 from paysim.issuer.accounts import DEFAULT_PIN
+from paysim.issuer.cards import CardStatus
 from paysim.issuer.messages import Answer, AuthorizationRequest, Issuer
 
-from . import clearing
-from .desk import register
+from . import acquirer, clearing
+from .acquirer import CHANNEL
 from .engine import ANSWER_MS
 
 if TYPE_CHECKING:
@@ -48,11 +48,12 @@ __all__ = ["Card", "Exchange", "Tap", "Terminal"]
 NO_PIN_MINOR: Final = {True: 100_000, False: 30_000}
 """Up to which sum no PIN is asked for: at an upgraded terminal, and at another. Source: market rule R06"""
 
-_CHANNEL: Final = "contactless"
 _ZONE: Final = datetime.timezone(datetime.timedelta(hours=8))
 _UNPAID: Final = (State.CREATED, State.PRESENTED)
 _TTQ_VISA: Final = bytes.fromhex("26004000")
 _TTQ_UNIONPAY: Final = bytes.fromhex("26004080")
+_SAID_NO: Final = Outcome.declined(Reason.REFUSED_BY_PAYER, "the payer typed no PIN")
+_NO_WINDOW: Final = Outcome(OutcomeKind.TRY_AGAIN, text="the operator did not answer; tap again")
 
 
 class Card:
@@ -85,6 +86,17 @@ class Card:
         """Its application transaction counter."""
         return self._held().card.memory.atc
 
+    def report(self, status: str = "lost") -> Money:
+        """Tell the issuer that it is "lost" or "stolen", or have it "blocked", or "active" again.
+
+        Returns what the issuer bears: payments without PIN of the 72 hours before, up to 30,000 CNY a year
+        (market rule R07).
+        """
+        if status not in list(CardStatus):
+            raise UsageError(f"a card is {', '.join(CardStatus)}, not {status!r}")
+        engine = self._engine
+        return Money("CNY", engine.run(lambda: engine.cards.report(self.id, CardStatus(status))))
+
     def _held(self) -> HeldCard:
         return self._engine.run(lambda: self._engine.cards.held(self.id))
 
@@ -94,8 +106,8 @@ class Tap(NamedTuple):
 
     `outcome` is the payment's answer; TRY_AGAIN where the card is wanted once more or elsewhere. `result` is
     the reader's outcome with its parameters, None where the card was gone before there was one. `reader`,
-    `purchase` and the number of `cards` are what a record of the tap begins with; `reader` is None where the
-    tap goes on where another was torn.
+    `purchase` and the number of `cards` are what a record of the tap begins with; None where no card was
+    asked, for the order is paid or over.
     """
 
     outcome: Outcome
@@ -112,29 +124,54 @@ class Tap(NamedTuple):
         return self.outcome.approved
 
 
+class _Payment:
+    """A tap under way: the facts so far, the order, the card and the way to it, and what was noted."""
+
+    def __init__(
+        self,
+        draft: Draft,
+        history: History,
+        held: HeldCard,
+        machine: EntryPoint,
+        way: CardLink,
+        pin: str | None,
+    ) -> None:
+        self.draft = draft
+        self.history = history
+        self.held = held
+        self.machine = machine
+        self.way = way
+        self.pin = pin
+        self.operation = _operation(history)
+        self.trace: list[Exchange] = []
+
+
 class Terminal:
     """A shop's terminal. Raises UsageError for a driver that does not exist.
 
-    `upgraded` is whether it knows the limits of 2018 for payments without PIN (market rule R06); `issuer`
-    stands in the sandbox's issuer's place, a stranger's class with one method.
+    `driver` is "loopback", for the cards of the sandbox, or a link of your own before it: called with the
+    link to the card, it gives what the reader talks to. `upgraded` is whether the terminal knows the limits
+    of 2018 for payments without PIN (market rule R06); `issuer` stands in the sandbox's issuer's place, a
+    stranger's class with one method.
     """
 
     def __init__(
         self,
         engine: Engine,
         shop: str,
-        driver: str = "loopback",
+        driver: str | Callable[[CardLink], CardLink] = "loopback",
         *,
         upgraded: bool = True,
         issuer: Issuer | None = None,
     ) -> None:
-        if driver != "loopback":
+        if isinstance(driver, str) and driver != "loopback":
             raise UsageError(f"there is no driver {driver!r} here; there is loopback")
         self._engine = engine
         self._shop = shop
+        self._before = None if isinstance(driver, str) else driver
         self._upgraded = upgraded
         self._issuer = issuer
-        self._open: dict[str, EntryPoint] = {}
+        self._readers: dict[bool, Reader] = {}
 
     def __repr__(self) -> str:
         return f"Terminal({self._shop!r})"
@@ -144,9 +181,11 @@ class Terminal:
     ) -> Tap:
         """Hold a card to the terminal; with two cards it asks for one only.
 
-        The right PIN is typed where one is asked for, unless `pin` is. `tear_at` takes the card away at that
-        command (from 1), before it has it unless it is `heard`. Raises UsageError for an order that is not
-        this shop's, or that is paid or over.
+        The right PIN is typed where one is asked for, unless `pin` is; with "" the payer types none and the
+        payment is declined. `tear_at` takes the card away at that command (from 1), before it has it unless
+        it is `heard`; the next tap for the order goes on with the same payment, so that a card which has
+        paid already does not pay twice. An order that is paid or over gives a Tap that is declined. Raises
+        UsageError for an order that is not this shop's.
         """
         if not cards:
             raise UsageError("hold a card to the terminal: terminal.tap(order, alice.card('unionpay'))")
@@ -157,84 +196,101 @@ class Terminal:
 
     def clear(self) -> int:
         """Hand in every offline approval of the shop now, not at the end of the day; returns how many."""
-        names = [name for name, _ in self._engine.journal.timers()]
-        waiting = [name for name in names if "/" not in name and self._waits(name)]
-        for id in waiting:
-            self._engine.run(lambda id=id: self._clear(id))  # type: ignore[misc]
-        return len(waiting)
-
-    def _waits(self, id: str) -> bool:
-        history = self._engine.run(lambda: self._engine.find(id))
-        return (
-            history is not None
-            and history.shop.shop == self._shop
-            and any(name == "clearing" for _, name in history.due())
-        )
-
-    def _clear(self, id: str) -> None:
         engine = self._engine
+        waiting = engine.run(lambda: clearing.waiting(engine, self._shop))
+        return sum(engine.run(lambda id=id: self._clear(id)) for id in waiting)  # type: ignore[misc]
+
+    def _clear(self, id: str) -> bool:
+        engine, history = self._engine, self._engine.history(id)
+        if not clearing.waits(history):
+            return False
         draft = engine.draft()
-        clearing.clear(engine, draft, engine.history(id), engine.now_ms())
+        clearing.clear(engine, draft, history, engine.now_ms())
         draft.commit()
+        return True
 
     # One tap. ---------------------------------------------------------------------------------
 
     def _tap(self, id: str, cards: tuple[Card, ...], pin: str | None, tear_at: int, heard: bool) -> Tap:
         engine = self._engine
         history, at_ms = engine.history(id), engine.now_ms()
-        view = history.shop
-        if view.shop != self._shop:
-            raise UsageError(f"that order is {view.shop}'s, and the terminal {self._shop}'s")
-        if view.state not in _UNPAID:
-            raise UsageError(f"the order is {view.state}; only an unpaid order is tapped for")
-        held = engine.cards.held(cards[0].id)
-        draft = engine.draft()
-        refusal = self._window(draft, history, at_ms)
+        held, draft = engine.cards.held(cards[0].id), engine.draft()
+        refusal = self._closed(history, at_ms) or self._window(draft, history, at_ms)
         if refusal is not None:
             draft.commit()
             return Tap(refusal, None, ())
-        torn = self._open.get(id)
-        machine = torn or EntryPoint(self._reader(), self._purchase(history, at_ms))
-        link = Loopback(held.card, tear_at=tear_at, heard=heard)
-        trace: list[Exchange] = []
-        result = dialogue.run(machine, link, len(cards), trace)
-        held.save(draft, at_ms)
+        link = Loopback(held.card, tear_at=tear_at, heard=heard, before=held.commands)
+        machine = EntryPoint(self._reader(history.shop), self._purchase(history, at_ms))
+        way: CardLink = link if self._before is None else self._before(link)
+        tap = _Payment(draft, history, held, machine, way, pin)
+        result = dialogue.run(machine, way, len(cards), tap.trace)
         if result is None:
-            self._open[id] = machine
             outcome = Outcome(OutcomeKind.TRY_AGAIN, text=_why_again(machine, len(cards)))
         else:
-            self._open.pop(id, None)
-            outcome, result = self._decided(draft, history, held, machine, link, result, pin, trace)
-            held.save(draft, at_ms)
+            outcome, result = self._decided(tap, result)
         link.close()
+        held.commands += link.commands
+        held.save(draft, at_ms)
         draft.commit()
-        reader = None if torn else machine.reader
-        return Tap(outcome, result, tuple(trace), link.elapsed_ms, reader, machine.purchase, len(cards))
+        return Tap(
+            outcome,
+            result,
+            tuple(tap.trace),
+            link.elapsed_ms,
+            machine.reader,
+            machine.purchase,
+            len(cards),
+        )
+
+    def _closed(self, history: History, at_ms: int) -> Outcome | None:
+        """Why no card can pay the order now; None where one can.
+
+        Assumed: the terminal asks the operator before each tap, so that nothing is paid twice by accident.
+        """
+        view, book = history.shop, history.book
+        if view.shop != self._shop:
+            raise UsageError(f"that order is {view.shop or book.shop}'s, and the terminal {self._shop}'s")
+        if view.channel and self._engine.channels.channel(view.channel).capabilities.operator:
+            raise UsageError(f"the order is with another operator, by {view.channel}; create one for the tap")
+        refusal = operator.check_open(view, at_ms) or operator.check_open(book, at_ms)
+        if refusal is None and (view.state not in _UNPAID or book.state not in _UNPAID):
+            state = view.state if view.state not in _UNPAID else book.state
+            return Outcome.declined(Reason.WRONG_STATE, f"the order is {state}")
+        return refusal
 
     def _window(self, draft: Draft, history: History, at_ms: int) -> Outcome | None:
-        """The tap window, opened where none is; why it is closed, where it has run out."""
-        book = history.book
-        if history.shop.presentation is None:
-            self._engine.house.present(draft, history, _CHANNEL, at_ms)
-            self._engine.tell(draft, history, at_ms, Verb.PRESENT, "answer")
+        """Opens the tap window where none is open; what went wrong, where the operator did not answer."""
+        view = history.shop
+        if view.presentation is not None and view.channel == CHANNEL:
             return None
-        return operator.check_open(book, at_ms) if book.created is not None else None
+        engine = self._engine
+        if engine.faults.take("request", Verb.PRESENT, CHANNEL) is not None:
+            return _NO_WINDOW
+        engine.house.present(draft, history, CHANNEL, at_ms)
+        return None if engine.tell(draft, history, at_ms, Verb.PRESENT, "answer") else _NO_WINDOW
 
-    def _reader(self) -> Reader:
+    def _reader(self, view: Transaction) -> Reader:
         """The shop's reader: both kernels, no limit but the one for the PIN. Source: market rule R06
 
-        Assumed: Visa cards always go online here (floor limit 0), UnionPay cards decide by themselves.
+        Assumed: Visa cards always go online here (floor limit 0), UnionPay cards decide by themselves, except
+        for a sum that is captured later: it is only put on hold, which a card cannot do.
         """
-        cvm_limit = NO_PIN_MINOR[self._upgraded] + 1
-        visa = Combination(bytes.fromhex("A000000003"), 3, _TTQ_VISA, floor_limit=0, cvm_limit=cvm_limit)
-        unionpay = Combination(bytes.fromhex("A000000333"), 7, _TTQ_UNIONPAY, cvm_limit=cvm_limit)
-        return reader(unionpay, visa, ca_keys=self._engine.cards.keys.ca_keys())
+        later = view.capture == "manual"
+        if later not in self._readers:
+            cvm_limit, floor_limit = NO_PIN_MINOR[self._upgraded] + 1, 0 if later else None
+            visa = Combination(bytes.fromhex("A000000003"), 3, _TTQ_VISA, floor_limit=0, cvm_limit=cvm_limit)
+            unionpay = Combination(
+                bytes.fromhex("A000000333"), 7, _TTQ_UNIONPAY, floor_limit=floor_limit, cvm_limit=cvm_limit
+            )
+            self._readers[later] = reader(unionpay, visa, ca_keys=self._engine.cards.keys.ca_keys())
+        return self._readers[later]
 
     def _purchase(self, history: History, at_ms: int) -> Purchase:
+        """What the card is asked to pay; the number is the operation's, so that a torn card knows it again."""
         engine, view = self._engine, history.shop
         currency = CURRENCIES[view.currency]
         now = datetime.datetime.fromtimestamp(at_ms // SECOND_MS, _ZONE)
-        number = engine.seed.draw("unpredictable", engine.journal.position + 1)
+        number = engine.seed.draw(f"unpredictable {_operation(history)}", 0)
         return Purchase(
             view.amount_minor,
             currency=int(currency.numeric),
@@ -246,165 +302,103 @@ class Terminal:
 
     # What the reader's outcome means for the order. -------------------------------------------
 
-    def _decided(
-        self,
-        draft: Draft,
-        history: History,
-        held: HeldCard,
-        machine: EntryPoint,
-        link: Loopback,
-        result: Result,
-        pin: str | None,
-        trace: list[Exchange],
-    ) -> tuple[Outcome, Result]:
-        engine, at_ms = self._engine, self._engine.now_ms()
-        operation = _operation(history)
+    def _decided(self, tap: _Payment, result: Result) -> tuple[Outcome, Result]:
+        at_ms = self._engine.now_ms()
         if result.status is Status.ONLINE_REQUEST:
-            return self._online(draft, history, held, machine, link, result, pin, trace, operation)
+            return self._online(tap, result, at_ms)
         if result.status is Status.APPROVED:
-            data = {
-                "channel": _CHANNEL,
-                "card": held.id,
-                "payer": held.person,
-                "clearing_ms": operator.settlement_ms(at_ms),
-            }
-            minor = history.shop.amount_minor
-            draft.at_shop(history, Event("authorized", at_ms, operation, minor, APPROVED, data=data))
-            clearing.keep(engine, operation, result.data_record or {})
+            record = result.data_record or {}
+            clearing.approve(self._engine, tap.draft, tap.history, tap.held, tap.operation, record, at_ms)
             return Outcome(OutcomeKind.APPROVED, code="Y1", text="approved offline by the card"), result
         if result.status is Status.DECLINED:
             outcome = Outcome.declined(Reason.CARD_DECLINED, result.why, "Z1")
-            self._decline(draft, history, held, operation, outcome, at_ms)
-            return outcome, result
+            return self._decline(tap, outcome, at_ms), result
         return Outcome(OutcomeKind.TRY_AGAIN, text=result.why), result
 
-    def _decline(
-        self, draft: Draft, history: History, held: HeldCard, operation: str, outcome: Outcome, at_ms: int
-    ) -> None:
-        """The terminal declines, and lets the operator know."""
-        register(draft, history)
-        minor, data = history.book.amount_minor, {"channel": _CHANNEL, "payer": held.person, "card": held.id}
-        draft.at_operator(history, Event("submitted", at_ms, operation, minor, data=data))
-        draft.at_operator(history, Event("declined", at_ms, operation, minor, outcome))
-        self._engine.tell(draft, history, at_ms, Verb.AUTHORIZE, "answer")
+    def _decline(self, tap: _Payment, outcome: Outcome, at_ms: int) -> Outcome:
+        """The terminal itself declines, and lets the operator know; what it knows cannot be lost."""
+        history = tap.history
+        acquirer.decline(tap.draft, history, tap.held, tap.operation, outcome, at_ms)
+        said = {"position": history.book_version, "via": "its own terminal"}
+        tap.draft.at_shop(history, Event("reached", at_ms, data=said))
+        return outcome
 
-    def _online(
-        self,
-        draft: Draft,
-        history: History,
-        held: HeldCard,
-        machine: EntryPoint,
-        link: Loopback,
-        result: Result,
-        pin: str | None,
-        trace: list[Exchange],
-        operation: str,
-    ) -> tuple[Outcome, Result]:
-        engine, view, at_ms = self._engine, history.shop, self._engine.now_ms()
-        minor = view.amount_minor
-        submitted = {"channel": _CHANNEL, "card": held.id, "answer_ms": at_ms + ANSWER_MS}
-        draft.at_shop(history, Event("submitted", at_ms, operation, minor, data=submitted))
-        typed = _typed(engine, held, pin) if result.cvm is Cvm.ONLINE_PIN else None
-        request = self._request(history, held, result, operation, typed)
+    def _online(self, tap: _Payment, result: Result, at_ms: int) -> tuple[Outcome, Result]:
+        engine, draft, history = self._engine, tap.draft, tap.history
+        typed = self._typed(tap) if result.cvm is Cvm.ONLINE_PIN else None
+        if typed == "":
+            return self._decline(tap, _SAID_NO, at_ms), result
+        submitted = {"channel": CHANNEL, "card": tap.held.id, "answer_ms": at_ms + ANSWER_MS}
+        minor = history.shop.amount_minor
+        draft.at_shop(history, Event("submitted", at_ms, tap.operation, minor, data=submitted))
+        request = self._request(tap, result, typed)
+        fault = engine.fault("request", Verb.AUTHORIZE, history)
         answer: Answer | None = None
-        told = False
-        if engine.fault("request", Verb.AUTHORIZE, history) is None:
-            answer = self._asked(draft, history, held, request, pin, trace)
-            told = engine.tell(draft, history, at_ms, Verb.AUTHORIZE, "answer")
-        if answer is None or not told:
-            draft.at_shop(history, Event("timed_out", at_ms, operation))
-            return Outcome(OutcomeKind.UNKNOWN, text="no answer from the issuer; query, or reverse"), result
+        if fault is None:
+            answer = self._asked(tap, request)
+        elif fault.action == "delay":
+            message = acquirer.postpone(engine, tap.held, request)
+            engine.delay(draft, history, at_ms, fault, message, tap.operation, minor)
+        if answer is None or answer.outcome.kind is OutcomeKind.UNKNOWN:
+            return self._unanswered(tap, at_ms), result
+        if answer.outcome == _SAID_NO:
+            return self._decline(tap, _SAID_NO, at_ms), result
+        outcome = acquirer.book(engine, draft, history, tap.held, tap.operation, answer, at_ms)
+        if not engine.tell(draft, history, at_ms, Verb.AUTHORIZE, "answer"):
+            return self._unanswered(tap, at_ms), result
+        if answer.outcome.approved and not outcome.approved:
+            answer = Answer(outcome)  # the operator has the last word
         response = IssuerResponse(answer.arc, answer.data_91, answer.scripts)
-        final = dialogue.finish(machine, link, result, response, trace)
-        known = view.operations[operation].outcome
-        return known or answer.outcome, final
+        return outcome, dialogue.finish(tap.machine, tap.way, result, response, tap.trace)
 
-    def _request(
-        self, history: History, held: HeldCard, result: Result, operation: str, typed: str | None
-    ) -> AuthorizationRequest:
-        view = history.shop
-        block = None
-        if typed is not None:
-            made = held.card.made
-            block = encrypt_ecb(self._engine.cards.pin_key(), format_0(typed, made.pan))
+    def _unanswered(self, tap: _Payment, at_ms: int) -> Outcome:
+        tap.draft.at_shop(tap.history, Event("timed_out", at_ms, tap.operation))
+        return Outcome(OutcomeKind.UNKNOWN, text="no answer from the issuer; query, or reverse")
+
+    def _request(self, tap: _Payment, result: Result, typed: str | None) -> AuthorizationRequest:
+        view = tap.history.shop
         return AuthorizationRequest(
             result.data_record or {},
             view.amount_minor,
             view.currency,
             self._engine.now_ms(),
-            block,
+            None if typed is None else self._pin_block(tap, typed),
             upgraded=self._upgraded,
-            operation=operation,
+            operation=tap.operation,
             merchant=self._shop,
         )
 
-    def _asked(
-        self,
-        draft: Draft,
-        history: History,
-        held: HeldCard,
-        request: AuthorizationRequest,
-        pin: str | None,
-        trace: list[Exchange],
-    ) -> Answer:
-        """The issuer's answer, once more with the PIN where it asks for one; its facts and the money's."""
-        engine, at_ms = self._engine, self._engine.now_ms()
-        issuer = self._issuer or engine.cards.host
-        answer = issuer.authorize(request)
-        engine.cards.remember(draft, answer.token, answer.facts)
-        trace.extend(Exchange("issuer", step, words) for step, words in answer.trace)
+    def _asked(self, tap: _Payment, request: AuthorizationRequest) -> Answer:
+        """The issuer's answer; where it asks for the PIN, the one after that."""
+        refusal = acquirer.refusal(self._engine, tap.history, tap.held)
+        if refusal is not None:
+            return Answer(refusal)
+        answer = self._answer(tap, request)
         if answer.asks_pin and request.online_pin is None:
-            typed = _typed(engine, held, pin)
-            block = encrypt_ecb(engine.cards.pin_key(), format_0(typed, held.card.made.pan))
-            answer = issuer.authorize(replace(request, online_pin=block))
-            engine.cards.remember(draft, answer.token, answer.facts)
-            trace.extend(Exchange("issuer", step, words) for step, words in answer.trace)
-        self._book(draft, history, held, request.operation, answer, at_ms)
+            typed = self._typed(tap)
+            if typed == "":
+                return Answer(_SAID_NO)
+            answer = self._answer(tap, replace(request, online_pin=self._pin_block(tap, typed)))
         return answer
 
-    def _book(
-        self, draft: Draft, history: History, held: HeldCard, operation: str, answer: Answer, at_ms: int
-    ) -> None:
-        """The operator's facts: the money moves, or the order is declined."""
-        engine = self._engine
-        register(draft, history)
-        book = history.book
-        data = {"channel": _CHANNEL, "payer": held.person, "card": held.id}
-        minor = book.amount_minor
-        if book.state not in (State.CREATED, State.PRESENTED):
-            return
-        if not answer.outcome.approved:
-            draft.at_operator(history, Event("submitted", at_ms, operation, minor, data=data))
-            draft.at_operator(history, Event("declined", at_ms, operation, minor, answer.outcome))
-            return
-        payer = engine.payer(held.person)
-        if payer is None:
-            raise UsageError(f"there is no person {held.person!r} in this sandbox")
-        source = next((one for one in payer.sources if one.stem == held.stem), None)
-        attempt = Attempt(operation, payer, source, None, single_use=True, tapped=True)
-        for event in operator.submit(book, attempt, at_ms, data):
-            draft.at_operator(history, event)
-        for event in operator.pay(book, attempt, engine, at_ms):
-            draft.at_operator(history, _counting(event, answer))
+    def _answer(self, tap: _Payment, request: AuthorizationRequest) -> Answer:
+        answer = acquirer.ask(self._engine, tap.draft, request, self._issuer)
+        tap.trace.extend(Exchange("issuer", step, words) for step, words in answer.trace)
+        return answer
 
+    def _pin_block(self, tap: _Payment, typed: str) -> bytes:
+        return encrypt_ecb(self._engine.cards.pin_key(), format_0(typed, tap.held.card.made.pan))
 
-def _counting(event: Event, answer: Answer) -> Event:
-    """The fact that money moves, with what it adds to the card's limits."""
-    if not answer.counts or event.kind not in ("captured", "authorized"):
-        return event
-    return msgspec.structs.replace(event, counts=(*event.counts, *answer.counts))
-
-
-def _typed(engine: Engine, held: HeldCard, pin: str | None) -> str:
-    """The PIN that is typed: what was given, else the person's own where the sandbox knows it."""
-    if pin is not None:
-        return pin
-    payer = engine.payer(held.person)
-    if payer is None or not payer.knows(DEFAULT_PIN):
-        raise UsageError(
-            "the terminal asks for the PIN, which only its owner knows: tap(order, card, pin=...)"
-        )
-    return DEFAULT_PIN
+    def _typed(self, tap: _Payment) -> str:
+        """The PIN that is typed: what was given, else the person's own where the sandbox knows it."""
+        if tap.pin is not None:
+            return tap.pin
+        payer = self._engine.payer(tap.held.person)
+        if payer is None or not payer.knows(DEFAULT_PIN):
+            raise UsageError(
+                "the terminal asks for the PIN, which only its owner knows: tap(order, card, pin=...)"
+            )
+        return DEFAULT_PIN
 
 
 def _operation(history: History) -> str:

@@ -124,6 +124,12 @@ class Keyring:
         with _failures(self.folder), self._opened() as at:
             return self._bytes(at, file)
 
+    def remove(self, file: str) -> None:
+        """Remove such a file, if it is there."""
+        self._checked_file(file)
+        with _failures(self.folder), self._opened() as at, contextlib.suppress(FileNotFoundError):
+            os.unlink(file, dir_fd=at)
+
     def __repr__(self) -> str:
         return f"<Keyring {self.folder}>"
 

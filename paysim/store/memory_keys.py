@@ -68,5 +68,10 @@ class MemoryKeys:
         """What was put under this name, None where nothing was."""
         return self._files.get(file)
 
+    def remove(self, file: str) -> None:
+        """Let go of what was put under this name, if anything was."""
+        with self._lock:
+            self._files.pop(file, None)
+
     def __repr__(self) -> str:
         return "<MemoryKeys>"

@@ -11,7 +11,7 @@ import pytest
 
 from paysim.channels.qr import MerchantCode, PayerCode, StaticCode
 from paysim.channels.wechat import InAppWeChat, NativeWeChat
-from paysim.testing import conformance
+from paysim.testing import conformance, tapping
 from paysim.testing.conformance import Harness
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "05_own_channel.py"
@@ -34,7 +34,11 @@ CHANNELS = [
     InAppWeChat(),
     the_examples_channel(),
 ]
-CASES = [case for channel in CHANNELS for case in conformance.cases(Harness(channel))]
+HARNESSES = [
+    *(Harness(channel) for channel in CHANNELS),
+    *(tapping.harness(profile=profile) for profile in ("unionpay", "unionpay-ecash", "visa")),
+]
+CASES = [case for harness in HARNESSES for case in conformance.cases(harness)]
 
 
 @pytest.mark.parametrize("case", CASES)
