@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from typing import Any
 
 import httpx
@@ -380,7 +381,7 @@ def test_nothing_is_left_when_everything_ends(
     paysim_server_options: Options, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No task, no thread, no file: whatever the clients were at, callbacks under way among it."""
-    monkeypatch.setattr("paysim.servers.listener.GRACE_S", 0.3)
+    monkeypatch.setattr(import_module("paysim.servers.listener"), "GRACE_S", 0.3)
     answering = threading.Event()
     receiver.judge = lambda _: 200 if answering.wait(5) else 500
     gc.collect()
