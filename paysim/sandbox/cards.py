@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from paysim.core.errors import UsageError
@@ -227,24 +228,29 @@ class CardBook:
         held, engine, draft = self.held(id), self._engine, self._engine.draft()
         at_ms = engine.now_ms()
         facts = engine.journal.stream(f"issued/{held.token}")
-        fact, cover = self.host.report(held.token, status, at_ms, facts, self._returned)
+        given = {row[0]: row[1] for fact in facts if fact.kind == "covered" for row in fact.data["payments"]}
+        fact, cover = self.host.report(
+            held.token, status, at_ms, facts, lambda operation: self._returned(operation, given)
+        )
         self.remember(draft, held.token, (fact,))
         lost = status in (CardStatus.LOST, CardStatus.STOLEN)
         if lost and cover.total_minor:
             minor, data = cover.total_minor, {"payments": [list(row) for row in cover.payments]}
             paid = accounts.cover_card(held.stem, "CNY", minor)
-            given = Event("covered", at_ms, "", minor, None, paid, cover.counts, data)
-            self.remember(draft, held.token, (given,))
+            covered = Event("covered", at_ms, "", minor, None, paid, cover.counts, data)
+            self.remember(draft, held.token, (covered,))
         draft.commit()
         return cover.total_minor if lost else 0
 
-    def _returned(self, operation: str) -> int:
+    def _returned(self, operation: str, covered: Mapping[str, int]) -> int:
         """What of a card's payment came back to its holder, or never left."""
         history = self._engine.find(operation.partition(".")[0])
         if history is None:
-            return 0
+            return covered.get(operation, 0)
         book = history.book
-        return book.amount_minor if book.state in FINAL else book.refunded_minor
+        if book.state in FINAL:
+            return book.amount_minor
+        return book.refunded_minor + covered.get(operation, 0)
 
 
 def _token(pan: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,6 +19,7 @@ from .engine import Engine
 from .order import Order
 
 if TYPE_CHECKING:
+    from paysim.drivers.dialogue import CardLink
     from paysim.issuer.messages import Issuer
 
     from .terminal import Terminal
@@ -133,9 +134,16 @@ class Shop:
         return Presentation(channel.name, shown.text)
 
     def terminal(
-        self, driver: str = "loopback", *, upgraded: bool = True, issuer: Issuer | None = None
+        self,
+        driver: str | Callable[[CardLink], CardLink] = "loopback",
+        *,
+        upgraded: bool = True,
+        issuer: Issuer | None = None,
     ) -> Terminal:
         """A contactless terminal; `driver` is where its cards are, "loopback" for those of the sandbox.
+
+        A function of yours as `driver` stands between reader and card: it is called with the link to the
+        card of each tap, and gives the link that the reader talks to.
 
         `upgraded` is whether it knows the limits of 2018 for payments without PIN (market rule R06); `issuer`
         answers in the place of the sandbox's own.
