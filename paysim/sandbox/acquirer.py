@@ -25,6 +25,8 @@ from . import clearing
 from .desk import late, register
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .cards import HeldCard
     from .engine import Draft, Engine
 
@@ -96,18 +98,26 @@ def book(
 
 
 def decline(
-    draft: Draft, history: History, held: HeldCard, operation: str, outcome: Outcome, at_ms: int
+    draft: Draft,
+    history: History,
+    held: HeldCard,
+    operation: str,
+    outcome: Outcome,
+    at_ms: int,
+    tap: Mapping[str, object] | None = None,
 ) -> Outcome:
     """The order is declined at the operator, who may hear of it here first; an order that is over is not.
 
-    What an issuer wants tried again is over all the same: the tap window is good for one answer.
+    What an issuer wants tried again is over all the same: the tap window is good for one answer. `tap` is
+    what the terminal decided, where it was the terminal.
     """
     register(draft, history)
     if history.book.state not in _PAYABLE:
         return outcome
     if outcome.kind is not OutcomeKind.DECLINED:
         outcome = Outcome.declined(outcome.reason or Reason.CARD_DECLINED, outcome.text, outcome.code)
-    minor, data = history.book.amount_minor, {"channel": CHANNEL, "payer": held.person, "card": held.id}
+    data = {"channel": CHANNEL, "payer": held.person, "card": held.id, **({"tap": tap} if tap else {})}
+    minor = history.book.amount_minor
     draft.at_operator(history, Event("submitted", at_ms, operation, minor, data=data))
     draft.at_operator(history, Event("declined", at_ms, operation, minor, outcome))
     return outcome

@@ -79,15 +79,20 @@ def approve(
     held: HeldCard,
     operation: str,
     record: Mapping[int, bytes],
+    tap: Mapping[str, object],
     at_ms: int,
 ) -> None:
-    """A card has approved offline: the shop knows, the operator hears of it at clearing."""
+    """A card has approved offline: the shop knows, the operator hears of it at clearing.
+
+    `record` is the terminal's data record, `tap` what it decided.
+    """
     data = {
         "channel": "contactless",
         "card": held.id,
         "payer": held.person,
         "clearing_ms": settlement_ms(at_ms),
         "record": keep(engine, operation, record),
+        "tap": tap,
     }
     minor = history.shop.amount_minor
     draft.at_shop(history, Event("authorized", at_ms, operation, minor, APPROVED, data=data))

@@ -24,9 +24,10 @@ from paysim.core.state import State
 from paysim.core.transaction import Transaction
 from paysim.crypto.pin import format_0
 from paysim.crypto.triple_des import encrypt_ecb
-from paysim.drivers import dialogue
+from paysim.drivers import dialogue, session
 from paysim.drivers.dialogue import CardLink, Exchange
 from paysim.drivers.loopback import Loopback
+from paysim.drivers.session import Session
 from paysim.emv.entry_point import EntryPoint
 from paysim.emv.outcome import Cvm, IssuerResponse, Result, Status
 from paysim.emv.reader import Combination, Purchase, Reader, reader
@@ -37,6 +38,8 @@ from paysim.issuer.messages import Answer, AuthorizationRequest, Issuer
 from . import acquirer, clearing
 from .acquirer import CHANNEL
 from .engine import ANSWER_MS
+from .trace import WIDTH, decided
+from .trace import text as explained
 
 if TYPE_CHECKING:
     from .cards import HeldCard
@@ -122,6 +125,20 @@ class Tap(NamedTuple):
     def approved(self) -> bool:
         """Whether it is paid."""
         return self.outcome.approved
+
+    def timeline(self, *, keep_pan: bool = False, width: int = WIDTH) -> str:
+        """Every APDU explained and every decision, for people; card numbers are masked unless kept."""
+        return explained(self.trace, keep_pan=keep_pan, width=width)
+
+    def record(self) -> str:
+        """The tap as JSON lines, card number and all: `drivers.replay` lives through it again.
+
+        Raises UsageError where it goes on from a torn tap, which that one's record begins.
+        """
+        if self.reader is None or self.purchase is None:
+            raise UsageError("this tap goes on from one that was torn; record that one")
+        outcome = session.outcome_of(self.result)
+        return session.encode(Session(self.reader, self.purchase, self.trace, self.cards, outcome))
 
 
 class _Payment:
@@ -286,7 +303,7 @@ class Terminal:
         return self._readers[later]
 
     def _purchase(self, history: History, at_ms: int) -> Purchase:
-        """What the card is asked to pay; the number is the operation's, so that a torn card knows it again."""
+        """What the card is asked to pay; its number is the operation's: a torn card knows it again."""
         engine, view = self._engine, history.shop
         currency = CURRENCIES[view.currency]
         now = datetime.datetime.fromtimestamp(at_ms // SECOND_MS, _ZONE)
@@ -307,18 +324,20 @@ class Terminal:
         if result.status is Status.ONLINE_REQUEST:
             return self._online(tap, result, at_ms)
         if result.status is Status.APPROVED:
-            record = result.data_record or {}
-            clearing.approve(self._engine, tap.draft, tap.history, tap.held, tap.operation, record, at_ms)
+            record, said = result.data_record or {}, decided(result)
+            clearing.approve(
+                self._engine, tap.draft, tap.history, tap.held, tap.operation, record, said, at_ms
+            )
             return Outcome(OutcomeKind.APPROVED, code="Y1", text="approved offline by the card"), result
         if result.status is Status.DECLINED:
             outcome = Outcome.declined(Reason.CARD_DECLINED, result.why, "Z1")
-            return self._decline(tap, outcome, at_ms), result
+            return self._decline(tap, outcome, result, at_ms), result
         return Outcome(OutcomeKind.TRY_AGAIN, text=result.why), result
 
-    def _decline(self, tap: _Payment, outcome: Outcome, at_ms: int) -> Outcome:
+    def _decline(self, tap: _Payment, outcome: Outcome, result: Result, at_ms: int) -> Outcome:
         """The terminal itself declines, and lets the operator know; what it knows cannot be lost."""
         history = tap.history
-        acquirer.decline(tap.draft, history, tap.held, tap.operation, outcome, at_ms)
+        acquirer.decline(tap.draft, history, tap.held, tap.operation, outcome, at_ms, decided(result))
         said = {"position": history.book_version, "via": "its own terminal"}
         tap.draft.at_shop(history, Event("reached", at_ms, data=said))
         return outcome
@@ -327,8 +346,9 @@ class Terminal:
         engine, draft, history = self._engine, tap.draft, tap.history
         typed = self._typed(tap) if result.cvm is Cvm.ONLINE_PIN else None
         if typed == "":
-            return self._decline(tap, _SAID_NO, at_ms), result
+            return self._decline(tap, _SAID_NO, result, at_ms), result
         submitted = {"channel": CHANNEL, "card": tap.held.id, "answer_ms": at_ms + ANSWER_MS}
+        submitted["tap"] = decided(result)
         minor = history.shop.amount_minor
         draft.at_shop(history, Event("submitted", at_ms, tap.operation, minor, data=submitted))
         request = self._request(tap, result, typed)
@@ -342,7 +362,7 @@ class Terminal:
         if answer is None or answer.outcome.kind is OutcomeKind.UNKNOWN:
             return self._unanswered(tap, at_ms), result
         if answer.outcome == _SAID_NO:
-            return self._decline(tap, _SAID_NO, at_ms), result
+            return self._decline(tap, _SAID_NO, result, at_ms), result
         outcome = acquirer.book(engine, draft, history, tap.held, tap.operation, answer, at_ms)
         if not engine.tell(draft, history, at_ms, Verb.AUTHORIZE, "answer"):
             return self._unanswered(tap, at_ms), result

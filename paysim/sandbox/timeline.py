@@ -57,10 +57,21 @@ def _operators(history: History, seen: History, stop: int) -> list[Row]:
 def _line(row: Row, currency: str) -> str:
     at_ms, where, event, state, known = row
     amount = str(Money(currency, event.amount_minor)) if event.amount_minor and currency else ""
-    why = str(event.outcome) if event.outcome else _via(event)
+    why = "; ".join(filter(None, (str(event.outcome) if event.outcome else _via(event), _tapped(event))))
     if not known:
         why = f"{why}  (the shop does not know yet)".strip()
     return f"  {_clock(at_ms)}  {where:<8}  {event.kind:<14}  {amount:>14}  {state:<10}  {why}".rstrip()
+
+
+def _tapped(event: Event) -> str:
+    """What the terminal decided at a tap: kernel, step and why, cryptogram, counter, cardholder, TVR."""
+    tap = event.data.get("tap")
+    if not tap:
+        return ""
+    signed = tap.get("cryptogram", "")
+    said = [f"kernel {tap['kernel']:X}", tap["why"], *([signed] if signed not in tap["why"] else [])]
+    said += [f"counter {tap['counter']}"] if "counter" in tap else []
+    return ", ".join((*said, f"CVM {tap['cvm'].lower().replace('_', ' ')}", f"TVR {tap['tvr']}"))
 
 
 def _via(event: Event) -> str:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from paysim.codec.bits import explain
 from paysim.drivers.dialogue import Exchange
 from paysim.emv.explain import Explained, Reading
 from paysim.emv.outcome import Cvm, Result, Status
 
-__all__ = ["WIDTH", "Line", "lines", "node_lines", "result_rows", "text"]
+__all__ = ["WIDTH", "Line", "decided", "lines", "node_lines", "result_rows", "text"]
 
 WIDTH: Final = 100
 """Columns where nobody says how wide the page is."""
@@ -155,3 +155,18 @@ def result_rows(result: Result) -> Iterator[tuple[str, str]]:
     yield "cardholder", _CVM[result.cvm]
     for name, value in (("TVR", result.tvr), ("TSI", result.tsi)):
         yield name, f"{value.hex().upper()}  {'; '.join(explain(name, value)) or 'nothing set'}"
+
+
+def decided(result: Result) -> dict[str, Any]:
+    """What a reader decided, for the facts: outcome, kernel, why, CVM, TVR, counter; nothing secret."""
+    record = result.data_record or {}
+    counter, information = record.get(0x9F36, b""), record.get(0x9F27, b"")
+    return {
+        "outcome": result.status.name,
+        "kernel": result.kernel,
+        "why": result.why,
+        "cvm": result.cvm.name,
+        "tvr": result.tvr.hex().upper(),
+        **({"counter": int.from_bytes(counter)} if counter else {}),
+        **({"cryptogram": explain("CID", information)[0]} if information else {}),
+    }

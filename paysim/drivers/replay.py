@@ -1,0 +1,158 @@
+"""A recorded session in a card's place: the terminal lives through it again, without card, keys or network.
+
+The link answers as the card did then. Where the terminal now asks something else, the link says so and gives
+the answer to the next recorded command of the same kind, or has none. `play` compares the whole: commands,
+decisions, outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from paysim.core.errors import LinkClosed, LinkTimeout
+from paysim.emv.entry_point import EntryPoint
+from paysim.emv.outcome import Decision, Result, Status
+
+from . import dialogue
+from .dialogue import Exchange, decode_answer
+from .session import Session, outcome_of
+
+__all__ = ["Difference", "Played", "Replay", "play"]
+
+_HEADER: Final = 4
+_COMPARED: Final = ("decision", "shown")
+
+
+class Difference(NamedTuple):
+    """Where a replay leaves its record: at which command (0: none yet), what was recorded, what came now."""
+
+    command: int
+    what: str
+    recorded: str
+    now: str
+
+    def __str__(self) -> str:
+        at = f"command {self.command}: " if self.command else ""
+        return f"{at}{self.what}: recorded {self.recorded or 'nothing'}, now {self.now or 'nothing'}"
+
+
+class _Turn(NamedTuple):
+    """A recorded command, what the card decided at it, and its answer."""
+
+    command: bytes
+    response: Exchange | None
+    decisions: tuple[Decision, ...]
+
+
+class Replay:
+    """The link to a recorded card. `differences` are the commands that were not the recorded ones."""
+
+    def __init__(self, session: Session) -> None:
+        self.differences: list[Difference] = []
+        self.commands = 0
+        self._turns = list(_turns(session.trace))
+        self._decisions: tuple[Decision, ...] = ()
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """What the recorded card decided at its last command that made it decide."""
+        return self._decisions
+
+    def transceive(self, data: bytes) -> bytes:
+        """The recorded answer. Raises LinkTimeout or LinkClosed where none came then, or none is recorded."""
+        self.commands += 1
+        turn = self._next(data)
+        if turn is None:
+            raise LinkClosed(f"the session has no answer to command {self.commands}")
+        self._decisions = turn.decisions or self._decisions
+        answer = turn.response
+        if answer is None:
+            raise LinkClosed("the session ends before the answer")
+        if answer.step == "timeout":
+            raise LinkTimeout(answer.text)
+        if answer.step:
+            raise LinkClosed(answer.text)
+        return answer.data
+
+    def _next(self, data: bytes) -> _Turn | None:
+        """The next recorded turn with this command; else, as a difference, the next with its header."""
+        if self._turns and self._turns[0].command == data:
+            return self._turns.pop(0)
+        recorded = self._turns[0].command if self._turns else b""
+        now = data.hex().upper()
+        self.differences.append(Difference(self.commands, "the command", recorded.hex().upper(), now))
+        for at, turn in enumerate(self._turns):
+            if turn.command[:_HEADER] == data[:_HEADER]:
+                del self._turns[: at + 1]
+                return turn
+        return None
+
+
+def _turns(trace: Sequence[Exchange]) -> list[_Turn]:
+    found: list[_Turn] = []
+    for one in trace:
+        if one.kind == "command":
+            found.append(_Turn(one.data, None, ()))
+        elif one.kind == "card" and found:
+            found[-1] = found[-1]._replace(decisions=(*found[-1].decisions, Decision(one.step, one.text)))
+        elif one.kind == "response" and found:
+            found[-1] = found[-1]._replace(response=one)
+    return found
+
+
+class Played(NamedTuple):
+    """What came of a replay: the reader's outcome, the new trace, and where both leave the record."""
+
+    result: Result | None
+    trace: tuple[Exchange, ...]
+    differences: tuple[Difference, ...]
+
+    @property
+    def approved(self) -> bool:
+        """Whether the reader's last word is an approval."""
+        return self.result is not None and self.result.status is Status.APPROVED
+
+
+def play(session: Session) -> Played:
+    """Live through a session again: a terminal with the recorded settings, the recorded card and issuer."""
+    machine, link = EntryPoint(session.reader, session.purchase), Replay(session)
+    trace: list[Exchange] = []
+    result = dialogue.run(machine, link, session.cards, trace)
+    checks = [one for one in session.trace if one.kind == "issuer"]
+    answers = [one for one in session.trace if one.kind == "answer"]
+    if result is not None and result.status is Status.ONLINE_REQUEST and answers:
+        trace += checks
+        result = dialogue.finish(machine, link, result, decode_answer(answers[0].data), trace)
+    return Played(result, tuple(trace), (*link.differences, *_compared(session, result, trace)))
+
+
+def _compared(session: Session, result: Result | None, trace: Sequence[Exchange]) -> list[Difference]:
+    """The first decision or message that is another one, and how the outcomes differ."""
+    found: list[Difference] = []
+    before, after = _said(session.trace), _said(trace)
+    for number in range(max(len(before), len(after))):
+        old, new = (rows[number] if number < len(rows) else (0, "") for rows in (before, after))
+        if old[1] != new[1]:
+            found.append(Difference(new[0] or old[0], "the terminal", old[1], new[1]))
+            break
+    now = outcome_of(result)
+    for name in sorted({*session.outcome, *now}):
+        old_word, new_word = session.outcome.get(name, ""), now.get(name, "")
+        if old_word != new_word:
+            found.append(Difference(0, _NAMES.get(name, name), old_word, new_word))
+    return found
+
+
+_NAMES: Final = {"outcome": "the outcome", "text": "why", "cvm": "the cardholder", "tvr": "TVR", "tsi": "TSI"}
+
+
+def _said(trace: Sequence[Exchange]) -> list[tuple[int, str]]:
+    """What the terminal decided and showed: after which command, in words."""
+    found: list[tuple[int, str]] = []
+    commands = 0
+    for one in trace:
+        commands += one.kind == "command"
+        if one.kind in _COMPARED:
+            found.append((commands, f"{one.step} {one.text}".strip()))
+    return found

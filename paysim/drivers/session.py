@@ -1,0 +1,313 @@
+"""A recorded tap: JSON lines that hold what a reader needs to live through it again, without the card.
+
+The first line is the purchase and the reader's settings, each further one an exchange, in its order:
+
+    {"paysim": "tap", "version": 1, "purchase": {...}, "reader": {...}, "cards": 1}
+    {"command": "00A4040007A000000003101000"}
+    {"response": "6F49...9000"}                    or {"lost": "timeout", "text": "..."}
+    {"decision": "V13", "text": "ARQC: online"}    or "card", "issuer", in place of "decision"
+    {"shown": "Approved"}
+    {"answer": "8A023030"}                         what the issuer said: objects 8A, 91, 71, 72, 86
+    {"outcome": "APPROVED", "text": "...", "cvm": "NONE", "tvr": "0000000000", "tsi": "0000"}
+
+No key is in it but the schemes' public ones. The card's number is: without it nothing could be replayed.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+import msgspec
+
+from paysim.core.errors import DecodeError, PaysimError
+from paysim.crypto.ca_keys import decode_ca_keys, encode_ca_keys
+from paysim.emv.outcome import Result
+from paysim.emv.reader import Combination, Limits, Purchase, Reader
+
+from .dialogue import Exchange, decode_answer
+
+__all__ = ["MAX_LINES", "MAX_SIZE", "Session", "SessionError", "decode", "encode", "is_session", "outcome_of"]
+
+MAX_SIZE: Final = 1_000_000
+"""Characters of a recorded session. Assumed: a hundred times a long one."""
+
+MAX_LINES: Final = 10_000
+
+VERSION: Final = 1
+
+
+class SessionError(DecodeError):
+    """This text is no recorded session; `line` counts from 1."""
+
+    def __init__(self, message: str, line: int) -> None:
+        super().__init__(f"no recorded session: line {line}: {message}")
+        self.line = line
+
+
+@dataclass(frozen=True)
+class Session:
+    """A recorded tap: the reader, the purchase, how many cards were held there, the trace, the outcome.
+
+    `outcome` is what the last line says of the reader's result; empty where the card was gone before there
+    was one.
+    """
+
+    reader: Reader
+    purchase: Purchase
+    trace: tuple[Exchange, ...]
+    cards: int = 1
+    outcome: Mapping[str, str] = field(default_factory=dict)
+
+
+def outcome_of(result: Result | None) -> dict[str, str]:
+    """What a session's last line says of a reader's result."""
+    if result is None:
+        return {}
+    return {
+        "outcome": result.status.name,
+        "text": result.why,
+        "cvm": result.cvm.name,
+        "tvr": result.tvr.hex().upper(),
+        "tsi": result.tsi.hex().upper(),
+    }
+
+
+_START: Final = re.compile(r'\s*\{\s*"paysim"\s*:\s*"tap"')
+
+
+def is_session(text: str) -> bool:
+    """Whether a text claims to be a recorded session.
+
+    >>> is_session('{"paysim": "tap", "version": 1}')
+    True
+    """
+    return _START.match(text) is not None
+
+
+# The lines. -----------------------------------------------------------------------------------------------
+
+_Hex = Annotated[str, msgspec.Meta(pattern=r"^([0-9A-Fa-f]{2})*$")]
+
+
+class _Combination(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+    aid: _Hex
+    kernel: int
+    ttq: _Hex | None = None
+    status_check: bool | None = None
+    zero_amount_allowed: bool | None = None
+    transaction_limit: int | None = None
+    floor_limit: int | None = None
+    cvm_limit: int | None = None
+    terminal_floor: int | None = None
+    extended_selection: bool | None = None
+    exception_file: bool = True
+    usage_control: bool = True
+    online_authentication: bool = False
+    show_balance: bool = True
+    ecash_limit: int | None = None
+    dynamic_limits: tuple[tuple[_Hex, Limits], ...] = ()
+
+
+class _Reader(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+    combinations: tuple[_Combination, ...]
+    ca_keys: list[dict[str, str]] = []
+    exception_file: tuple[tuple[str, int | None], ...] = ()
+    revoked: tuple[_Hex, ...] = ()
+    country: int = 156
+    terminal_type: int = 0x22
+    capabilities: _Hex = "006808"
+    merchant_category: int = 5999
+    merchant_id: str = "PAYSIM000000001"
+    merchant_name: str = "PAYSIM"
+    terminal_id: str = "PAYSIM01"
+    kernel1: bool = False
+
+
+class _Purchase(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+    amount_minor: int
+    date: datetime.date
+    time: datetime.time
+    unpredictable: _Hex
+    other_minor: int | None = None
+    type: int = 0
+    currency: int = 156
+    exponent: int = 2
+
+
+class _Head(msgspec.Struct, forbid_unknown_fields=True):
+    paysim: Literal["tap"]
+    version: Literal[1]
+    purchase: _Purchase
+    reader: _Reader
+    cards: int = 1
+
+
+class _Line(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+    command: _Hex | None = None
+    response: _Hex | None = None
+    lost: Literal["timeout", "transmission", None] = None
+    decision: str | None = None
+    card: str | None = None
+    issuer: str | None = None
+    shown: str | None = None
+    answer: _Hex | None = None
+    outcome: str | None = None
+    text: str = ""
+    cvm: str = ""
+    tvr: _Hex = ""
+    tsi: _Hex = ""
+
+
+_KINDS: Final = ("command", "response", "lost", "decision", "card", "issuer", "shown", "answer", "outcome")
+_BYTES: Final = ("command", "response", "answer")
+
+
+# Writing. -------------------------------------------------------------------------------------------------
+
+
+def encode(session: Session) -> str:
+    """The session as JSON lines."""
+    head = _Head("tap", VERSION, _purchase(session.purchase), _reader(session.reader, session.purchase.type))
+    head.cards = session.cards
+    rows = [head, *map(_line, session.trace), *([dict(session.outcome)] if session.outcome else [])]
+    return "".join(f"{msgspec.json.encode(row).decode()}\n" for row in rows)
+
+
+def _line(one: Exchange) -> _Line:
+    if one.kind == "response" and one.step:
+        return msgspec.convert({"lost": one.step, "text": one.text}, _Line)
+    if one.kind in _BYTES:
+        return msgspec.convert({one.kind: one.data.hex().upper()}, _Line)
+    if one.kind == "shown":
+        return _Line(shown=one.text)
+    return msgspec.convert({one.kind: one.step, "text": one.text}, _Line)
+
+
+def _purchase(given: Purchase) -> _Purchase:
+    found = {name: getattr(given, name) for name in _Purchase.__struct_fields__ if name != "unpredictable"}
+    return _Purchase(unpredictable=given.unpredictable.hex().upper(), **found)
+
+
+_HEX_OF_READER: Final = ("combinations", "ca_keys", "exception_file", "revoked", "capabilities")
+
+
+def _reader(given: Reader, type: int) -> _Reader:
+    plain = {name: getattr(given, name) for name in _Reader.__struct_fields__ if name not in _HEX_OF_READER}
+    return _Reader(
+        combinations=tuple(map(_combination, given.combinations.get(type, ()))),
+        ca_keys=msgspec.json.decode(encode_ca_keys(given.ca_keys))["keys"],
+        exception_file=tuple(sorted(given.exception_file, key=str)),
+        revoked=tuple(sorted(one.hex().upper() for one in given.revoked)),
+        capabilities=given.capabilities.hex().upper(),
+        **plain,
+    )
+
+
+_HEX_OF_COMBINATION: Final = ("aid", "ttq", "dynamic_limits")
+
+
+def _combination(given: Combination) -> _Combination:
+    names = [name for name in _Combination.__struct_fields__ if name not in _HEX_OF_COMBINATION]
+    return _Combination(
+        aid=given.aid.hex().upper(),
+        ttq=None if given.ttq is None else given.ttq.hex().upper(),
+        dynamic_limits=tuple((start.hex().upper(), limits) for start, limits in given.dynamic_limits),
+        **{name: getattr(given, name) for name in names},
+    )
+
+
+# Reading. -------------------------------------------------------------------------------------------------
+
+
+def decode(text: str) -> Session:
+    """The session that these lines are. Raises SessionError, which names the line, for any others."""
+    if len(text) > MAX_SIZE:
+        raise SessionError(f"more than {MAX_SIZE} characters", 1)
+    rows = [(number, row) for number, row in enumerate(text.splitlines(), 1) if row.strip()]
+    if not rows or len(rows) > MAX_LINES:
+        raise SessionError(f"it has 1 to {MAX_LINES} lines, and this {len(rows)}", 1)
+    number, first = rows[0]
+    head = _read(first, number, _Head)
+    try:
+        reader, purchase = _to_reader(head.reader, head.purchase.type), _to_purchase(head.purchase)
+    except (PaysimError, ValueError) as error:
+        raise SessionError(str(error), number) from None
+    if not 1 <= head.cards <= _MOST_CARDS:
+        raise SessionError(f"cards are 1 to {_MOST_CARDS}", number)
+    lines = [(at, _read(row, at, _Line)) for at, row in rows[1:]]
+    outcome: dict[str, str] = {}
+    if lines and lines[-1][1].outcome is not None:
+        outcome = msgspec.to_builtins(lines.pop()[1])
+    return Session(reader, purchase, tuple(_exchanges(lines)), head.cards, outcome)
+
+
+_MOST_CARDS: Final = 16
+_Row = TypeVar("_Row")
+
+
+def _read(row: str, number: int, kind: type[_Row]) -> _Row:
+    try:
+        return msgspec.json.decode(row, type=kind)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise SessionError(str(error), number) from None
+
+
+def _exchanges(lines: list[tuple[int, _Line]]) -> Iterator[Exchange]:
+    """The exchanges of these lines; a response follows each command, and nothing else."""
+    waits = False
+    for number, line in lines:
+        kinds = [name for name in _KINDS if getattr(line, name) is not None]
+        if len(kinds) != 1 or kinds[0] == "outcome":
+            raise SessionError(f"a line says one of {', '.join(_KINDS)}, the outcome last", number)
+        kind = kinds[0]
+        if (kind == "command" and waits) or (kind in ("response", "lost") and not waits):
+            raise SessionError("commands and responses take turns", number)
+        waits = kind == "command" or (waits and kind not in ("response", "lost"))
+        yield _exchange(line, kind, number)
+
+
+def _exchange(line: _Line, kind: str, number: int) -> Exchange:
+    said = str(getattr(line, kind))
+    if kind == "lost":
+        return Exchange("response", said, line.text)
+    if kind in _BYTES:
+        data = bytes.fromhex(said)
+        if kind == "answer":
+            try:
+                decode_answer(data)
+            except DecodeError as error:
+                raise SessionError(str(error), number) from None
+        return Exchange(kind, data=data)
+    return Exchange(kind, text=said) if kind == "shown" else Exchange(kind, said, line.text)
+
+
+def _to_purchase(row: _Purchase) -> Purchase:
+    found: dict[str, Any] = {name: getattr(row, name) for name in _Purchase.__struct_fields__}
+    found["unpredictable"] = bytes.fromhex(row.unpredictable)
+    return Purchase(found.pop("amount_minor"), **found)
+
+
+def _to_reader(row: _Reader, type: int) -> Reader:
+    plain = {name: getattr(row, name) for name in _Reader.__struct_fields__ if name not in _HEX_OF_READER}
+    return Reader(
+        {type: tuple(map(_to_combination, row.combinations))},
+        decode_ca_keys(msgspec.json.encode({"keys": row.ca_keys}).decode()),
+        frozenset(row.exception_file),
+        frozenset(map(bytes.fromhex, row.revoked)),
+        capabilities=bytes.fromhex(row.capabilities),
+        **plain,
+    )
+
+
+def _to_combination(row: _Combination) -> Combination:
+    names = [name for name in _Combination.__struct_fields__ if name not in _HEX_OF_COMBINATION]
+    return Combination(
+        bytes.fromhex(row.aid),
+        ttq=None if row.ttq is None else bytes.fromhex(row.ttq),
+        dynamic_limits=tuple((bytes.fromhex(start), limits) for start, limits in row.dynamic_limits),
+        **{name: getattr(row, name) for name in names},
+    )
