@@ -26,6 +26,7 @@ A sandbox for payments: real protocols, no real money. Examples:
   paysim run -- python shop.py             your WeChat Pay program, unchanged, against a sandbox
   paysim pay 'weixin://wxpay/...'          be the phone that scans its code
   paysim demo                              pay over each channel, refund, decline, lose an answer and find it
+  paysim tap --card visa --amount 9.90     hold a card to a terminal; --trace shows each byte
   paysim decode 000201...6304A13A          what is in a code, and what is wrong with it
   paysim decode photo.png --json           the same for a picture, for programs
   paysim qr --field 59="Tea House" ...     make a code
@@ -181,6 +182,18 @@ pip install 'paysim[scan]'.
 
 Exit codes: 0 the payer was told ok, or nothing (silence), 1 cancelled or failed, 64 wrong usage.
 """
+_ABOUT_TAP: Final = """\
+The card, its issuer and the shop are made for this tap. The cards: visa, visa-online, unionpay,
+unionpay-ecash, two-applications, unknown, expired, blocked, slow, flaky. Above 1000.00 CNY a PIN is asked
+for. What an e-cash card approves offline is cleared at once.
+
+  paysim tap --card unionpay --amount 9.90 --trace
+  paysim tap --card visa --amount 9.90 --record tap.jsonl
+  paysim tap --replay tap.jsonl --trace
+
+Exit codes: 0 paid (a replay: approved, as recorded), 1 declined, not decided, or not as recorded, 2 no such
+card, 64 wrong usage.
+"""
 _ABOUT_QR: Final = """\
 Example, a code for 12.80 CNY:
   paysim qr --field 01=12 --field 26.00=com.example.pay --field 26.01=42 --field 52=5411 --field 53=156 \\
@@ -237,11 +250,23 @@ def _bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="rows to measure (all of them)")
 
 
+def _tap(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--card", default="", metavar="NAME", help="the card's profile: unionpay, visa, ...")
+    parser.add_argument("--amount", default="", metavar="CNY", help="what is to be paid, say 9.90")
+    parser.add_argument("--trace", action="store_true", help="each APDU explained, each decision and why")
+    parser.add_argument("--keep-pan", action="store_true", help="show card numbers whole")
+    parser.add_argument("--pin", metavar="DIGITS", help="what is typed as the PIN (the right one)")
+    parser.add_argument("--record", default="", metavar="FILE", help="write it down, card number and all")
+    parser.add_argument("--replay", default="", metavar="FILE", help="play a recorded tap, without its card")
+    parser.add_argument("--seed", type=int, default=7, help="the sandbox's seed (7)")
+
+
 _COMMANDS: Final = {
     "demo": (_demo, "one payment over each channel, in a minute", ""),
     "serve": (_serve_options, "serve WeChat Pay and the control API on this machine", _ABOUT_SERVE),
     "run": (_run_options, "run a program whose wallet calls lead to a sandbox", _ABOUT_RUN),
     "pay": (_pay, "be the phone: pay what a merchant shows", _ABOUT_PAY),
+    "tap": (_tap, "hold a card to a contactless terminal", _ABOUT_TAP),
     "decode": (_decode, "say what a text, a picture or a file is", _ABOUT_DECODE),
     "qr": (_qr, "make a QR code or a Code 128", _ABOUT_QR),
     "verify": (_verify, "check a journal: chain, replay, every invariant", ""),

@@ -44,7 +44,8 @@ class SessionError(DecodeError):
     """This text is no recorded session; `line` counts from 1."""
 
     def __init__(self, message: str, line: int) -> None:
-        super().__init__(f"no recorded session: line {line}: {message}")
+        super().__init__(message)
+        self.args = (f"no recorded session: line {line}: {message}",)
         self.line = line
 
 

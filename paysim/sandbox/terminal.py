@@ -133,10 +133,10 @@ class Tap(NamedTuple):
     def record(self) -> str:
         """The tap as JSON lines, card number and all: `drivers.replay` lives through it again.
 
-        Raises UsageError where it goes on from a torn tap, which that one's record begins.
+        Raises UsageError where no card was asked.
         """
         if self.reader is None or self.purchase is None:
-            raise UsageError("this tap goes on from one that was torn; record that one")
+            raise UsageError("no card was asked: there is nothing to record")
         outcome = session.outcome_of(self.result)
         return session.encode(Session(self.reader, self.purchase, self.trace, self.cards, outcome))
 
@@ -215,16 +215,7 @@ class Terminal:
         """Hand in every offline approval of the shop now, not at the end of the day; returns how many."""
         engine = self._engine
         waiting = engine.run(lambda: clearing.waiting(engine, self._shop))
-        return sum(engine.run(lambda id=id: self._clear(id)) for id in waiting)  # type: ignore[misc]
-
-    def _clear(self, id: str) -> bool:
-        engine, history = self._engine, self._engine.history(id)
-        if not clearing.waits(history):
-            return False
-        draft = engine.draft()
-        clearing.clear(engine, draft, history, engine.now_ms())
-        draft.commit()
-        return True
+        return sum(engine.run(lambda id=id: engine.clear(engine.history(id))) for id in waiting)  # type: ignore[misc]
 
     # One tap. ---------------------------------------------------------------------------------
 

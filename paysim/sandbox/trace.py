@@ -15,7 +15,7 @@ from paysim.drivers.dialogue import Exchange
 from paysim.emv.explain import Explained, Reading
 from paysim.emv.outcome import Cvm, Result, Status
 
-__all__ = ["WIDTH", "Line", "decided", "lines", "node_lines", "result_rows", "text"]
+__all__ = ["WIDTH", "Line", "as_object", "decided", "lines", "node_lines", "objects", "result_rows", "text"]
 
 WIDTH: Final = 100
 """Columns where nobody says how wide the page is."""
@@ -59,6 +59,33 @@ def lines(trace: Iterable[Exchange], *, keep_pan: bool = False, width: int = WID
 def text(trace: Iterable[Exchange], *, keep_pan: bool = False, width: int = WIDTH) -> str:
     """The trace as one text."""
     return "\n".join(line.text for line in lines(trace, keep_pan=keep_pan, width=width))
+
+
+def objects(trace: Iterable[Exchange], *, keep_pan: bool = False) -> Iterator[dict[str, Any]]:
+    """The trace as JSON objects, for programs: each exchange, its bytes in hex, what they say."""
+    reading = Reading(keep_pan=keep_pan)
+    for one in trace:
+        if one.kind == "command":
+            yield {"kind": one.kind, **as_object(reading.command(one.data))}
+        elif one.kind == "response" and not one.step:
+            yield {"kind": one.kind, **as_object(reading.response(one.data))}
+        elif one.kind == "answer":
+            nodes = [as_object(node) for node in reading.objects(one.data)]
+            yield {"kind": one.kind, "value": reading.hex(one.data), "inside": nodes}
+        else:
+            yield {"kind": one.kind, **({"step": one.step} if one.step else {}), "text": one.text}
+
+
+def as_object(node: Explained) -> dict[str, Any]:
+    """Something explained as a JSON object; what is empty is left out."""
+    found: dict[str, Any] = {
+        "tag": node.label,
+        "name": node.name,
+        "value": node.value,
+        "words": list(node.words),
+    }
+    found["inside"] = [as_object(inner) for inner in node.inside]
+    return {name: value for name, value in found.items() if value}
 
 
 def _exchange(one: Exchange, reading: Reading, number: int, before: str, width: int) -> Iterator[Line]:
