@@ -20,6 +20,8 @@ __all__ = ["History"]
 _TOLD: Final = {"created": frozenset(State), "submitted": frozenset({State.PENDING})}
 """Facts that the shop itself has stated already, in these states, when the operator repeats them."""
 
+_UNPAID: Final = frozenset({State.CREATED, State.PRESENTED, State.PENDING})
+
 _ASKING: Final = frozenset({State.PENDING, State.AUTHORIZED})
 """States in which a shop has timers of its own."""
 
@@ -67,6 +69,12 @@ class History:
         """How many facts the operator has."""
         return len(self.book.events)
 
+    @property
+    def waits(self) -> bool:
+        """Whether a card has approved it offline and the operator has not heard of it: it waits for clearing."""
+        approved = self.shop.state is State.AUTHORIZED and "clearing" in self.shop.timers
+        return approved and self.book.state in _UNPAID
+
     def at_operator(self, event: Event) -> None:
         """A fact at the operator; raises InvalidTransition and changes nothing where it is illegal."""
         self.book.apply(event)
@@ -111,7 +119,7 @@ class History:
             live += [(due_ms, f"refund/{name}") for name, due_ms in self.book.refunds_due.items()]
         if self.shop.state is State.PENDING and "answer" in self.shop.timers:
             live.append((self.shop.timers["answer"], "answer"))
-        if self.shop.state is State.AUTHORIZED and "clearing" in self.shop.timers:
+        if self.waits:
             live = [(self.shop.timers["clearing"], "clearing")]  # what a card has paid does not expire
         if self.shop.deliveries:
             live += [

@@ -2,7 +2,7 @@
 
 A terminal keeps the data of an offline approval apart from the journal, which holds no card data: in memory,
 and with a keys folder in a file of it, so that a restart loses none. Whatever a shop asks of an order that a
-card has paid offline (a refund, a reversal), the approval is handed in with it, before it.
+card has paid offline (a refund, a reversal), the approval is handed in before it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from paysim.codec import tlv
 from paysim.core.event import Event
 from paysim.core.history import History
 from paysim.core.outcome import APPROVED
-from paysim.core.state import State
 from paysim.issuer.messages import ClearingRecord
 from paysim.ledger import accounts
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from .cards import HeldCard
     from .engine import Draft, Engine
 
-__all__ = ["approve", "clear", "drop", "hand_in", "keep", "kept", "waiting", "waits"]
+__all__ = ["approve", "clear", "drop", "keep", "kept", "waiting"]
 
 _ALL: Final = frozenset(range(0x10000))
 
@@ -100,19 +99,8 @@ def approve(
         engine.cards.waiting.add(history.id)
 
 
-def waits(history: History) -> bool:
-    """Whether a card has approved the order offline and the operator has not heard of it."""
-    return history.shop.state is State.AUTHORIZED and "clearing" in history.shop.timers
-
-
 def clear(engine: Engine, draft: Draft, history: History, at_ms: int) -> None:
-    """Hand in the offline approval of an order, and let the shop know whether it is paid."""
-    hand_in(engine, draft, history, at_ms)
-    engine.tell(draft, history, at_ms)
-
-
-def hand_in(engine: Engine, draft: Draft, history: History, at_ms: int) -> None:
-    """The operator's facts about an offline approval: it is captured, or rejected.
+    """Hand in the offline approval of an order: it is captured, or rejected, and the shop hears of it.
 
     Assumed: what a card has paid is booked as lost where its approval is refused, for the card is emptier.
     """
@@ -141,6 +129,7 @@ def hand_in(engine: Engine, draft: Draft, history: History, at_ms: int) -> None:
         lost = accounts.lose_card(currency, minor) if held.is_ecash else ()
         draft.at_operator(history, Event("rejected", at_ms, operation, minor, answer.outcome, lost))
     drop(engine, draft, name)
+    engine.tell(draft, history, at_ms)
 
 
 def waiting(engine: Engine, shop: str) -> list[str]:
@@ -148,6 +137,6 @@ def waiting(engine: Engine, shop: str) -> list[str]:
     known = engine.cards.waiting
     if known is None:
         known = {name for name, _ in engine.journal.timers() if "/" not in name}
-    found = {id: history for id in sorted(known) if (history := engine.find(id)) and waits(history)}
+    found = {id: history for id in sorted(known) if (history := engine.find(id)) and history.waits}
     engine.cards.waiting = set(found)
     return [id for id, history in found.items() if history.shop.shop == shop]

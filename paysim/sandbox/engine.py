@@ -21,7 +21,6 @@ from paysim.core.history import History
 from paysim.core.operation import Verb
 from paysim.core.ports import Change, Clock, Journal
 from paysim.core.seed import Seed
-from paysim.core.state import State
 from paysim.faults import Fault, FaultPlan
 from paysim.issuer import accounts as issuer_accounts
 from paysim.ledger.invariants import check_sums
@@ -353,7 +352,6 @@ class Engine:
 
     def ask(self, draft: Draft, history: History, ask: operator.Ask) -> None:
         """Let the operator do a verb; what it refuses without a fact of its own, the shop notes."""
-        self._hand_in(draft, history, ask.at_ms)
         refusal = self.desk_of(history).ask(draft, history, ask)
         if refusal is not None:
             verb = {"verb": ask.verb.value}
@@ -361,12 +359,19 @@ class Engine:
                 history, Event("refused", ask.at_ms, ask.operation, ask.amount_minor, refusal, data=verb)
             )
 
-    def _hand_in(self, draft: Draft, history: History, at_ms: int) -> None:
-        """What a card has paid offline comes to the operator before anything else about the order does."""
-        if history.shop.state is State.AUTHORIZED and "clearing" in history.shop.timers:
-            from .clearing import hand_in  # it signs: `import paysim` does not load the signing core
+    def clear(self, history: History) -> bool:
+        """Hand in what a card has paid offline, as a command of its own; False where nothing waits.
 
-            hand_in(self, draft, history, at_ms)
+        It comes to the operator before anything else that a shop asks about the order.
+        """
+        if not history.waits:
+            return False
+        from .clearing import clear  # it signs: `import paysim` does not load the signing core
+
+        draft = self.draft()
+        clear(self, draft, history, self.now_ms())
+        draft.commit()
+        return True
 
     def delay(
         self,
@@ -429,12 +434,11 @@ class Engine:
                 f"the stored timer of order {id} is not its own; `paysim verify FILE --repair` counts it anew"
             )
         _, name = history.due()[0]  # one at a time: what it does may stop the others
-        if name.startswith("delivery/"):
-            self._deliver(draft, history, history.shop.deliveries[name.partition("/")[2]], at_ms)
-        elif name == "clearing":
-            from .clearing import clear
-
-            clear(self, draft, history, at_ms)
+        delayed = history.shop.deliveries.get(name.partition("/")[2])
+        if name == "clearing" or (delayed is not None and "ask" in delayed.data and history.waits):
+            self.clear(history)  # a request that is due then is so still
+        elif delayed is not None:
+            self._deliver(draft, history, delayed, at_ms)
         elif name == "answer":
             draft.at_shop(history, Event("timed_out", at_ms, history.shop.payment))
         else:
@@ -445,7 +449,6 @@ class Engine:
     def _deliver(self, draft: Draft, history: History, delayed: Event, at_ms: int) -> None:
         data = delayed.data
         if "ask" in data:
-            self._hand_in(draft, history, at_ms)
             if "card" in data:
                 from .acquirer import arrive
 

@@ -285,12 +285,18 @@ class Order:
         if known is not None and not (known.open or known.passing):
             return known
         minor = (
-            known.amount_minor if known is not None else _whole(view, verb) if money is None else money.minor
+            known.amount_minor
+            if known is not None
+            else _whole(history, verb)
+            if money is None
+            else money.minor
         )
+        fault = engine.fault("request", verb, history)
+        if fault is None:
+            engine.clear(history)
         draft = engine.draft()
         data: dict[str, Any] = {"verb": verb.value, **({"target": view.payment} if view.payment else {})}
         draft.at_shop(history, Event("asked", at_ms, operation, minor, data=data))
-        fault = engine.fault("request", verb, history)
         if fault is None:
             engine.ask(draft, history, operator.Ask(verb, operation, minor, at_ms, final))
             told = engine.tell(draft, history, at_ms, verb, "answer")
@@ -340,11 +346,14 @@ class Order:
         return self._engine.desk_of(history).operation(history, key)
 
 
-def _whole(view: Transaction, verb: Verb) -> int:
+def _whole(history: History, verb: Verb) -> int:
+    """The amount where none is given; of what a card has paid offline, what clearing will capture."""
+    view = history.shop
     if verb is Verb.CAPTURE:
         return view.held_minor
     if verb is Verb.REFUND:
-        return view.captured_minor - view.refunded_minor
+        taken = view.authorized_minor if history.waits else view.captured_minor
+        return taken - view.refunded_minor
     return 0
 
 
