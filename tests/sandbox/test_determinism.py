@@ -46,7 +46,25 @@ def business(sandbox: Sandbox) -> None:
     with sandbox.batch():
         inn.create(CNY("1.00")).present("qr.merchant")
         inn.create(CNY("2.00")).present("qr.merchant")
+    taps(sandbox)
     sandbox.advance(days=3)
+
+
+def taps(sandbox: Sandbox) -> None:
+    """Cards that pay online and by themselves, are torn, refused, late."""
+    shop, alice = sandbox.shop("Tea House"), sandbox.person("Alice")
+    terminal = shop.terminal()
+    for profile in ("unionpay", "visa", "unionpay-ecash", "slow", "expired"):
+        card = alice.card(profile)
+        order = shop.create(CNY("9.90"))
+        terminal.tap(order, card, tear_at=3, heard=True)
+        terminal.tap(order, card)
+    sandbox.faults.add(Fault("request", "delay", verb="authorize", delay_s=5))
+    terminal.tap(shop.create(CNY("1000.01")), alice.card("unionpay"))
+    terminal.tap(shop.create(CNY("1000.01")), alice.card("unionpay"), pin="000000")
+    terminal.clear()
+    terminal.tap(shop.create(CNY("1.00")), alice.card("unionpay-ecash"))
+    alice.card("visa").report("lost")
 
 
 def records(sandbox: Sandbox) -> list[tuple[object, ...]]:
@@ -93,6 +111,16 @@ def test_another_seed_gives_another_journal() -> None:
             business(sandbox)
             heads.add(sandbox.journal.head)
     assert len(heads) == 5
+
+
+def test_other_keys_give_the_same_journal(tmp_path: Path) -> None:
+    """What cards sign is not in it."""
+    heads = set()
+    for keys in (None, tmp_path / "a", tmp_path / "b"):
+        with Sandbox(seed=7, keys=keys) as sandbox:
+            business(sandbox)
+            heads.add(sandbox.journal.head)
+    assert len(heads) == 1
 
 
 def test_another_process_gives_the_same_journal() -> None:

@@ -1,12 +1,16 @@
-"""No PIN anywhere, and no payer's code where people look: reprs, timelines, errors."""
+"""No PIN, card number, key or cryptogram anywhere; no payer's code where people look: reprs, errors."""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
+from tap_counter import PAYING, Counter
 
 from paysim import CNY, Fault, PaysimError, Sandbox, UsageError
+from paysim.crypto.pin import format_0
+from paysim.crypto.triple_des import encrypt_ecb
 
 PIN, WRONG = "246813", "975312"
 
@@ -94,3 +98,69 @@ def test_a_key_of_one_payer_does_not_tell_the_pin_of_another(paysim_sandbox: San
         for event in paysim_sandbox.journal.stream(f"person/{name}")
     }
     assert len(hashes) == 2
+
+
+# Cards. ---------------------------------------------------------------------------------------------------
+
+
+def tapped(sandbox: Sandbox) -> tuple[set[bytes], list[str]]:
+    """Taps of every kind; what must stay out of sight, and what people see."""
+    counter = Counter(sandbox)
+    seen, hidden = [repr(counter.terminal)], set()
+    keys = sandbox._engine.cards.keys
+    for profile in PAYING:
+        card = counter.card(profile)
+        counter.bought(990, card, tear_at=3, heard=True)
+        sandbox.faults.add(Fault("request", "delay", verb="authorize", delay_s=5))
+        taps = [counter.bought(minor, card) for minor in (990, 990, 100_001)]
+        taps.append(counter.bought(100_001, card, pin=WRONG))
+        held = sandbox._engine.cards.held(card.id)
+        made = held.card.made
+        seen += [repr(card), repr(held), repr(held.card), repr(made), repr(sandbox._engine.cards.host)]
+        scheme = keys.scheme(made.profile.scheme)
+        hidden |= {made.pan.encode(), scheme.imk, scheme.script_imk, keys.secret("emv-pin"), made.data[0x57]}
+        hidden |= {encrypt_ecb(keys.secret("emv-pin"), format_0(WRONG, made.pan))}
+        for order, tap in taps:
+            record = (tap.result.data_record or {}) if tap.result else {}
+            hidden |= {record[tag] for tag in (0x9F26,) if tag in record}
+            seen += [repr(tap), repr(tap.result), order.timeline(), order.receipt(), repr(order)]
+    seen += [repr(issued) for issued in sandbox._engine.cards.host.cards._by_token.values()]
+    sandbox.advance(days=1)
+    return hidden, seen
+
+
+def spellings(secrets: set[bytes]) -> list[str]:
+    """A secret as digits, as hex, and as Python shows bytes."""
+    found = []
+    for secret in secrets:
+        found += (
+            [secret.decode()]
+            if secret.isdigit()
+            else [secret.hex(), secret.hex().upper(), repr(secret)[2:-1]]
+        )
+    return found
+
+
+def test_no_card_data_is_in_the_journal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with Sandbox(store=tmp_path / "journal.db") as sandbox:
+        hidden, seen = tapped(sandbox)
+        events = "\n".join(repr(record) for record in sandbox.journal.records())
+    stored = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    text = stored.decode("latin-1") + events + caplog.text
+    assert len(hidden) > 20
+    for secret in spellings(hidden):
+        assert secret not in text
+        assert not [one for one in seen if secret in one]
+
+
+def test_nothing_of_a_tap_is_left_once_it_is_cleared(tmp_path: Path) -> None:
+    """Numbers and cryptograms of taps that wait are in the keys folder, for its owner alone."""
+    keys = tmp_path / "keys"
+    with Sandbox(keys=keys) as sandbox:
+        counter = Counter(sandbox)
+        counter.bought(990, "unionpay-ecash")
+        [file] = keys.glob("emv-record-*")
+        assert file.stat().st_mode & 0o077 == 0
+        counter.terminal.clear()
+        assert not list(keys.glob("emv-record-*"))
