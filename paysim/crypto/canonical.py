@@ -61,16 +61,16 @@ class SortedRule:
         if charset != "utf-8":
             _check_charset(self.name, charset)
         try:
-            names = sorted(parameters)
             if self.keeps_empty:
-                pairs = [name + "=" + parameters[name] for name in names if name not in dropped]
+                pairs = [name + "=" + parameters[name] for name in sorted(parameters) if name not in dropped]
             else:
                 pairs = [
-                    name + "=" + parameters[name]
-                    for name in names
-                    if name not in dropped and parameters[name] != ""
+                    name + "=" + value
+                    for name in sorted(parameters)
+                    if name not in dropped and (value := parameters[name]) != ""
                 ]
-            return "&".join(pairs).encode(charset)
+            text = "&".join(pairs)
+            return text.encode() if charset == "utf-8" else text.encode(charset)
         except (TypeError, AttributeError):
             raise UsageError(f"{self.name}: names and values are text{_odd_value(parameters)}") from None
         except UnicodeEncodeError as error:

@@ -160,15 +160,18 @@ def from_text(text: str | bytes) -> bytes:
     except (ValueError, TypeError):
         raise _no_base64(text) from None
     rest = len(raw) % 3
-    if rest:
-        last = text[rest - 4]
-        if (last if isinstance(last, str) else chr(last)) not in _LAST_DIGITS[rest]:
-            raise DecodeError("the last digit of this base64 has bits to spare", offset=len(text) + rest - 4)
+    if rest and text[rest - 4] not in _LAST_DIGITS[rest]:
+        raise DecodeError("the last digit of this base64 has bits to spare", offset=len(text) + rest - 4)
     return raw
 
 
-_LAST_DIGITS: Final = {1: "AQgw", 2: "AEIMQUYcgkosw048"}
-"""Bytes in the last group -> the digits that can end it, so that a signature has one text. RFC 4648 3.5"""
+_LAST_DIGITS: Final[tuple[frozenset[str | int], ...]] = tuple(
+    frozenset([*digits, *digits.encode()]) for digits in ("", "AQgw", "AEIMQUYcgkosw048")
+)
+"""Bytes in the last group -> the digits, as text and as bytes, that can end it: a signature has one text.
+
+Source: RFC 4648 3.5
+"""
 
 
 def official_account_signature(token: str, *parts: str) -> str:
