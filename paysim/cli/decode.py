@@ -14,7 +14,7 @@ from paysim.core.money import Money
 from paysim.operators.wechat import numbers
 from paysim.qr import consumer, merchant, profiles, router
 
-from . import decode_callback, given
+from . import decode_callback, decode_emv, given
 from .given import UnreadableError
 from .screen import Screen
 
@@ -164,10 +164,28 @@ def _text(text: str, arguments: Namespace) -> _Found:
     callback = decode_callback.read(text)
     if callback is not None:
         return _callback(callback)
+    emv = decode_emv.read(text)
+    if emv is not None:
+        return _emv(emv)
     if len(text) > _MAX_CHARACTERS:
-        return _unknown("TOO_LONG", f"{len(text)} characters; the largest QR code has {_MAX_CHARACTERS}")
+        return _bytes_of_card(text) or _unknown(
+            "TOO_LONG", f"{len(text)} characters; the largest QR code has {_MAX_CHARACTERS}"
+        )
     route = router.route(text)
+    if route.kind == "unknown":
+        return _bytes_of_card(text) or _other(text, route, arguments)
     return _KINDS.get(route.kind, _other)(text, route, arguments)
+
+
+def _bytes_of_card(text: str) -> _Found | None:
+    """What hex says, where it is an APDU or data objects; a text that is a code's is asked for that first."""
+    emv = decode_emv.read_hex(text)
+    return None if emv is None else _emv(emv)
+
+
+def _emv(emv: decode_emv.Read) -> _Found:
+    faults = tuple(_fault(code, why, path, offset) for code, path, offset, why in emv.faults)
+    return _Found(emv.kind, not faults, faults, emv.fields, emv.title, emv.rows, emv.notes)
 
 
 def _callback(callback: decode_callback.Envelope) -> _Found:
@@ -228,7 +246,8 @@ def _other(text: str, route: router.Route, arguments: Namespace) -> _Found:
 _LINK: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PATH: Final = re.compile(r"[.~]?/.*|.*\.(?:png|jpe?g|svg|db|sqlite3?|txt|json)", re.DOTALL | re.IGNORECASE)
 _HINT: Final = """\
-A merchant's code begins with 000201; a payer's code is 16 to 24 digits, or base64 that begins with hQVDUFY.
+A merchant's code begins with 000201; a payer's code is 16 to 24 digits, or base64 that begins with hQVDUFY;
+a card's bytes are hex: a command, an answer, data objects, or one value: TVR=0000008000, 9F10=...
 Read as a merchant's code:"""
 _KINDS: Final = {"emvqr.merchant": _merchant, "emvqr.consumer": _consumer, "payment_code": _payment_code}
 
@@ -305,7 +324,7 @@ def _show(found: _Found, screen: Screen) -> None:
         _say(found.notes, screen)
     faulty = {fault["path"] for fault in found.issues}
     marked = [number for number, row in enumerate(found.rows) if row[0] in faulty]
-    if found.kind.startswith("emvqr.") or found.kind == "unknown":
+    if found.kind.startswith("emv") or found.kind == "unknown":
         screen.table(("object", "name", "value"), found.rows, marked=marked)
     else:
         width = max([8, *(len(name) for _, name, _ in found.rows)])

@@ -93,7 +93,8 @@ def _decode(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "input",
         metavar="TEXT|FILE|-",
-        help="a code's text, a PNG or JPEG, a journal, a callback's JSON, or - for standard input",
+        help="a code's text, a PNG or JPEG, a journal, a callback's JSON, hex of an APDU or of data objects, "
+        "TAG=HEX or NAME=HEX, a recorded tap, or - for standard input",
     )
     modes = ("strict", "profile", "lenient")
     parser.add_argument(
@@ -157,6 +158,13 @@ def _doctor(_parser: argparse.ArgumentParser) -> None:
 _ABOUT_DECODE: Final = """\
 A picture may hold several codes: all are shown; the first that is understood is the result, and the JSON.
 What is shown masks the card number of a payer's code and the middle of a payment code; --json has them whole.
+So with card numbers among a card's bytes. A text that is a code's is read as a code, even if it is hex too;
+hex is a command where class and instruction are EMV's, else an answer where it ends in a status word, else
+data objects.
+
+  paysim decode TVR=0000008000        a bit field by name or by tag: 9F66=26004000, IAD=06010A03A00000
+  paysim decode 00A4040007A000000003101000
+  paysim decode tap.jsonl             a recorded tap (paysim tap --record)
 
 Exit codes: 0 valid, 1 not valid, 2 not understood, 64 wrong usage.
 """

@@ -44,13 +44,17 @@ _ISSUER_APPLICATION_DATA: Final = 0x9F10
 
 
 class Explained(NamedTuple):
-    """Something explained: its tag (0 for what has none), name, value in hex, words, and what is inside."""
+    """Something explained: its tag (0 for what has none), name, value in hex, words, and what is inside.
+
+    `faults` say what is wrong with the value itself.
+    """
 
     tag: int
     name: str
     value: str = ""
     words: tuple[str, ...] = ()
     inside: tuple[Explained, ...] = ()
+    faults: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -84,13 +88,15 @@ class Reading:
         self._learn(tag, data)
         row = look_up(tag, self.kernel)
         known = Known(self.kernel, self._currency, self.keep_pan)
-        words, parts = words_of(tag, data, row, known)
-        inside = tuple(Explained(0, part.name, part.value, part.words) for part in parts)
+        said = words_of(tag, data, row, known)
+        inside = tuple(Explained(0, part.name, part.value, part.words) for part in said.parts)
+        faults = said.faults
         if row is not None and row.format == "dol":
-            inside = self._entries(data)
+            inside, wrong = self._entries(data)
+            faults += wrong
         elif tag == _SCRIPT_COMMAND:
             inside = (self._script(data),)
-        return Explained(tag, _name(tag, row), self._shown(tag, data), words, inside)
+        return Explained(tag, _name(tag, row), self._shown(tag, data), said.words, inside, faults)
 
     def objects(self, data: bytes) -> tuple[Explained, ...]:
         """The data objects in these bytes; where they end to be any, the last node says why."""
@@ -103,7 +109,7 @@ class Reading:
         if fault is None:
             return found
         rest = self.hex(data[fault.offset :])
-        return (*found, Explained(0, "no data object", rest, (str(fault),)))
+        return (*found, Explained(0, "no data object", rest, faults=(str(fault),)))
 
     def _tree(self, tree: tlv.Tree) -> tuple[Explained, ...]:
         return tuple(
@@ -118,17 +124,16 @@ class Reading:
             return masking.MASK * (2 * len(data))
         return data.hex().upper() if self.keep_pan else masking.value(tag, data, self._numbers)
 
-    def _entries(self, data: bytes) -> tuple[Explained, ...]:
-        """What a list asks for: its tags, and as words how many bytes of each."""
+    def _entries(self, data: bytes) -> tuple[tuple[Explained, ...], tuple[str, ...]]:
+        """What a list asks for: its tags, and as words how many bytes of each; and what is wrong with it."""
+        faults: tuple[str, ...] = ()
         try:
             entries: Sequence[dol.Entry] = dol.decode(data)
         except DecodeError as error:
-            so_far: Sequence[dol.Entry] = error.decoded_so_far or ()  # type: ignore[assignment]
-            entries = so_far
-        return tuple(
-            Explained(tag, _name(tag, look_up(tag, self.kernel)), "", (_bytes(length),))
-            for tag, length in entries
-        )
+            entries = error.decoded_so_far or ()  # type: ignore[assignment]
+            faults = (str(error),)
+        rows = [(tag, _name(tag, look_up(tag, self.kernel)), _bytes(length)) for tag, length in entries]
+        return tuple(Explained(tag, name, "", (count,)) for tag, name, count in rows), faults
 
     # Commands and answers. --------------------------------------------------------------------
 
@@ -138,7 +143,7 @@ class Reading:
         try:
             asked = Command.decode(data)
         except DecodeError as error:
-            return Explained(0, "no command", self.hex(data), (str(error),))
+            return Explained(0, "no command", self.hex(data), faults=(str(error),))
         self._asked = asked
         named = COMMANDS.get((asked.cla, asked.ins)) or COMMANDS.get((asked.cla & 0xFC, asked.ins))
         if named is None:
@@ -157,7 +162,7 @@ class Reading:
         try:
             answer = Response.decode(data)
         except DecodeError as error:
-            return Explained(0, "no response", self.hex(data), (str(error),))
+            return Explained(0, "no response", self.hex(data), faults=(str(error),))
         words = (describe(answer.sw),)
         inside = self._answered(answer.data) if answer.data else ()
         return Explained(0, f"{answer.sw:04X}", self.hex(data), words, inside)
@@ -181,7 +186,8 @@ class Reading:
         if named.list == _PDOL:
             span = next(tlv.spans(asked.data), None)
             if span is None or span.tag != _COMMAND_TEMPLATE or span.stop != len(asked.data):
-                return (Explained(0, "data", self.hex(asked.data), ("not in a command template (83)",)),)
+                wrong = ("not in a command template (83)",)
+                return (Explained(0, "data", self.hex(asked.data), faults=wrong),)
             return self._filled(_PDOL, asked.data[span.value :])
         if named.list:
             second = self._generated and named.list == _CDOL_1
@@ -193,12 +199,14 @@ class Reading:
 
     def _filled(self, tag: int, data: bytes) -> tuple[Explained, ...]:
         """The data that answers one of the card's lists, object by object."""
-        name = _name(tag, look_up(tag, self.kernel))
+        given = self._lists.get(tag)
+        name = f"data by the {_name(tag, look_up(tag, self.kernel))}"
+        if given is None:
+            return (Explained(0, name, self.hex(data), ("the list is not known",)),) if data else ()
         try:
-            asked = dol.decode(self._lists.get(tag, b""))
-            values = dol.split(asked, data)
+            values = dol.split(dol.decode(given), data)
         except DecodeError as error:
-            return (Explained(0, f"data by the {name}", self.hex(data), (str(error),)),) if data else ()
+            return (Explained(0, name, self.hex(data), faults=(str(error),)),)
         for one, value in values.items():
             self._learn(one, value)
         return tuple(self.value(one, value) for one, value in values.items())

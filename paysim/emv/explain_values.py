@@ -18,7 +18,7 @@ from . import masking
 from .explain_issuer_data import Part, issuer_parts
 from .profile import AIDS
 
-__all__ = ["Known", "Part", "application_words", "words_of"]
+__all__ = ["Known", "Part", "Said", "application_words", "words_of"]
 
 Words = tuple[str, ...]
 
@@ -31,18 +31,26 @@ class Known(NamedTuple):
     keep_pan: bool = False
 
 
-def words_of(tag: int, data: bytes, row: Tag | None, known: Known) -> tuple[Words, tuple[Part, ...]]:
-    """What a value says, and its parts where it has some without tags; `row` is the dictionary's, if any.
+class Said(NamedTuple):
+    """What a value says, its parts where it has some without tags, and what is wrong with it."""
 
-    >>> words_of(0x5F24, bytes.fromhex("331031"), look_up(0x5F24), Known())[0]
+    words: Words = ()
+    parts: tuple[Part, ...] = ()
+    faults: Words = ()
+
+
+def words_of(tag: int, data: bytes, row: Tag | None, known: Known) -> Said:
+    """What a value says; `row` is the dictionary's, None where it knows no such tag.
+
+    >>> words_of(0x5F24, bytes.fromhex("331031"), look_up(0x5F24), Known()).words
     ('2033-10-31',)
     """
-    wrong = _wrong_length(data, row)
+    faults = _wrong_length(data, row)
     parts: tuple[Part, ...] = ()
+    words: Words = ()
     try:
         if tag == _ISSUER_APPLICATION_DATA:
             parts = issuer_parts(data, known.kernel)
-            words: Words = ()
         elif tag in _OWN and not (row and row.format == "dol"):
             words = _OWN[tag](data, known)
         elif row is not None:
@@ -50,8 +58,8 @@ def words_of(tag: int, data: bytes, row: Tag | None, known: Known) -> tuple[Word
         else:
             words = _unknown(data, known)
     except DecodeError as error:
-        words = (f"no such value: {error}",)
-    return (*words, *wrong), parts
+        faults = (*faults, f"no such value: {error}")
+    return Said(words, parts, faults)
 
 
 def _wrong_length(data: bytes, row: Tag | None) -> Words:

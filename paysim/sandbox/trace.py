@@ -15,7 +15,18 @@ from paysim.drivers.dialogue import Exchange
 from paysim.emv.explain import Explained, Reading
 from paysim.emv.outcome import Cvm, Result, Status
 
-__all__ = ["WIDTH", "Line", "as_object", "decided", "lines", "node_lines", "objects", "result_rows", "text"]
+__all__ = [
+    "WIDTH",
+    "Line",
+    "as_object",
+    "decided",
+    "lines",
+    "node_lines",
+    "objects",
+    "result_rows",
+    "shown",
+    "text",
+]
 
 WIDTH: Final = 100
 """Columns where nobody says how wide the page is."""
@@ -83,6 +94,7 @@ def as_object(node: Explained) -> dict[str, Any]:
         "name": node.name,
         "value": node.value,
         "words": list(node.words),
+        "faults": list(node.faults),
     }
     found["inside"] = [as_object(inner) for inner in node.inside]
     return {name: value for name, value in found.items() if value}
@@ -91,13 +103,15 @@ def as_object(node: Explained) -> dict[str, Any]:
 def _exchange(one: Exchange, reading: Reading, number: int, before: str, width: int) -> Iterator[Line]:
     if one.kind == "command":
         found = reading.command(one.data)
-        head = " ".join((f"{number:>2} > {found.name}", *found.words))
+        head = " ".join((f"{number:>2} > {found.name}", *found.words, *found.faults))
         yield from _apdu(one.kind, head, found, width)
     elif one.kind == "response" and one.step:
         yield Line(one.kind, f"   < {one.text} ({one.step})", head=True)
     elif one.kind == "response":
         found = reading.response(one.data)
-        yield from _apdu(one.kind, f"   < {found.name} {', '.join(found.words)}", found, width)
+        yield from _apdu(
+            one.kind, f"   < {found.name} {', '.join((*found.words, *found.faults))}", found, width
+        )
     elif one.kind == "answer":
         yield Line(one.kind, "   the issuer's answer", head=True)
         for node in reading.objects(one.data):
@@ -120,7 +134,7 @@ def node_lines(node: Explained, indent: int = 0, width: int = WIDTH) -> Iterator
     """The lines of something explained: tag, name, value, words; what is inside further in."""
     label = f"{node.label:<5} " if node.label else ""
     first = f"{' ' * indent}{label}{node.name}"
-    said = [part for part in (_value(node), "; ".join(node.words)) if part]
+    said = [part for part in (shown(node), "; ".join((*node.words, *node.faults))) if part]
     if said:
         yield from _wrapped(f"{first}: ", "  ".join(said), indent + 8, width)
     else:
@@ -129,8 +143,8 @@ def node_lines(node: Explained, indent: int = 0, width: int = WIDTH) -> Iterator
         yield from node_lines(inner, indent + 2, width)
 
 
-def _value(node: Explained) -> str:
-    """The value's hex, by its beginning where it is long, and none where the words say the same."""
+def shown(node: Explained) -> str:
+    """A value's hex for people: by its beginning where it is long, and none where the words say the same."""
     if node.words and _repeats(node.value, node.words[0]):
         return ""
     if len(node.value) <= (_SHOWN_BYTES if node.inside else 2 * _SHOWN_BYTES):
