@@ -6,15 +6,18 @@ import tempfile
 from argparse import Namespace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from paysim import CNY, Fault, Money, Order, Person, Sandbox, Shop
 from paysim.channels import Presentation
+from paysim.sandbox import trace
 
 from . import given
 from .screen import Screen
 
 __all__ = ["run"]
+
+_DECIDED: Final = ("decision", "card", "issuer", "shown")
 
 
 def run(arguments: Namespace, screen: Screen) -> int:
@@ -33,6 +36,7 @@ def run(arguments: Namespace, screen: Screen) -> int:
             ("qr.payer", _lost(screen, sandbox, shop, alice)),
             ("qr.wechat", _native(screen, shop, alice)),
             ("in_app.wechat", _in_app(screen, shop, alice)),
+            ("contactless", _tap(screen, shop, alice)),
         ]
         _ledger(screen, sandbox)
         screen.say(f"The picture that was scanned: {png}")
@@ -110,6 +114,16 @@ def _in_app(screen: Screen, shop: Shop, alice: Person) -> Order:
     opened = order.present("in_app.wechat")
     screen.say(opened.text)
     alice.scan(opened).confirm()
+    return _paid(screen, order)
+
+
+def _tap(screen: Screen, shop: Shop, alice: Person) -> Order:
+    screen.head("8. Alice holds her card to the terminal: what both decide, and the issuer behind them")
+    order = shop.create(CNY("9.90"), reference="T-1006")
+    tap = shop.terminal().tap(order, alice.card("unionpay"))
+    for line in trace.lines(one for one in tap.trace if one.kind in _DECIDED):
+        screen.say(line.text)
+    screen.say("   (each byte of it: paysim tap --card unionpay --amount 9.90 --trace)\n")
     return _paid(screen, order)
 
 

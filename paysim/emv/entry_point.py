@@ -217,7 +217,7 @@ class EntryPoint:
             if not (issuer.data_91 or issuer.scripts):
                 return self._follow(issuer)
             self._issuer = issuer
-            self._decide("O3", f"the issuer answered {issuer.arc!r}, with data for the card: start B")
+            self._decide("O3", f"the issuer answered {issuer.code}, with data for the card: start B")
         return self._activate()
 
     def _activate(self, field_off_ms: int = 0) -> Step:
@@ -347,7 +347,7 @@ class EntryPoint:
         signs = cvm is Cvm.SIGNATURE
         message = (Message.APPROVED_SIGN if signs else Message.APPROVED) if good else Message.NOT_AUTHORISED
         status = Status.APPROVED if good else Status.DECLINED
-        step = self._end("O3", f"the issuer answered {issuer.arc!r}", status, Ui(message))
+        step = self._end("O3", f"the issuer answered {issuer.code}", status, Ui(message))
         record = earlier.data_record if earlier else None
         return Done(replace(step.result, cvm=cvm, receipt=signs, data_record=record))
 

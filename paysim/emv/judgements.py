@@ -169,7 +169,7 @@ def issuer_answered(tap: Tap, step: str) -> Result | None:
     """
     issuer = tap.issuer
     arc = issuer.arc if issuer else b""
-    words = f"the issuer answered {arc!r}"
+    words = f"the issuer answered {issuer.code if issuer else 'nothing'}"
     tap.cvm = tap.earlier.cvm if tap.earlier else Cvm.NONE
     result = approved(tap, step, words) if arc in APPROVING else declined(tap, step, words)
     results = b"".join(

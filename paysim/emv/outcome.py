@@ -223,6 +223,16 @@ class IssuerResponse(NamedTuple):
     data_91: bytes = b""
     scripts: tuple[bytes, ...] = ()
 
+    @property
+    def code(self) -> str:
+        """The response code as people read it, hex where it is no text.
+
+        >>> IssuerResponse(b"00").code, IssuerResponse(b"\\x00\\x00").code
+        ('00', '0000')
+        """
+        text = self.arc.decode("latin-1")
+        return text if text.isascii() and text.isprintable() else self.arc.hex().upper()
+
 
 _NOTHING: Final[Mapping[int, bytes]] = MappingProxyType({})
 

@@ -23,6 +23,7 @@ PAYMENTS = [
     ("qr.payer", "CAPTURED", 550),
     ("qr.wechat", "CAPTURED", 1800),
     ("in_app.wechat", "CAPTURED", 660),
+    ("contactless", "CAPTURED", 990),
 ]
 
 
@@ -53,6 +54,8 @@ def test_people_see_the_code_the_timelines_and_the_ledger(paysim: Run, tmp_path:
         "by answer to query",
         "weixin://wxpay/bizpayurl?pr=",
         "\nwx",
+        "   ARQC: online\n",
+        "contactless; kernel 7, U5: ARQC, counter 1",
     ):
         assert said in ran.out
     (total,) = [line.split() for line in ran.out.splitlines() if line.strip().startswith("sum ")]
