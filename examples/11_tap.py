@@ -1,4 +1,4 @@
-"""A tap: Alice holds an e-cash card to the terminal. What was said, what was decided, and the money after it."""
+"""A tap: Alice holds an e-cash card to the terminal. What is said, what is decided, and the money after."""
 
 from paysim import CNY, Sandbox
 
