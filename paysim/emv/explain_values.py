@@ -101,7 +101,7 @@ def _letters(data: bytes, _row: Tag, _known: Known) -> Words:
 
 
 def _text(data: bytes, row: Tag, known: Known) -> Words:
-    text = formats.decode_ans(data)
+    text = "".join(one if one.isprintable() else "." for one in formats.decode_ans(data))
     if known.keep_pan or row.number not in masking.HOLDERS:
         return (text,)
     return (f"{len(text)} characters",)

@@ -30,8 +30,9 @@ _FEW: Final = 8
 
 _TRACK_2: Final = re.compile(r"(\d{12,19})D\d\d(?:0[1-9]|1[0-2])\d{3}([\dF]*)", re.ASCII)
 _HOLDER: Final = re.compile(r"5A0[6-9A]|57(?:0[6-9A-F]|1[0-3])", re.ASCII)
+_WHOLLY: Final = re.compile(r"9F(?:(20|1F)|46|2D)(?:81)?([0-9A-F]{2})", re.ASCII)
 _DIGITS: Final = re.compile(r"\d*", re.ASCII)
-_TRACK_1: Final = re.compile(r"42((?:3\d){12,19})5E((?:[2-7][0-9A-F])*)", re.ASCII)
+_TRACK_1: Final = re.compile(r"42((?:3\d){7,19})(5E(?:[2-7][0-9A-F])*)?", re.ASCII)
 
 PAN: Final = 0x5A
 TRACK_1: Final = 0x56
@@ -139,9 +140,16 @@ def _of_looks(text: str, start: int, stop: int) -> Iterator[int]:
     for found in _HOLDER.finditer(text, start, stop):
         if found.start() % 2 == 0:
             yield from _of_cut(text, found, stop)
+    for found in _WHOLLY.finditer(text, start, stop):
+        if found.start() % 2 == 0:
+            end = min(found.end() + 2 * int(found[2], 16), stop)
+            yield from range(found.end() + (0 if found[1] else _FEW), end)
     for found in _TRACK_1.finditer(text, start, stop):
-        yield from range(found.start(1) + 2 * _FIRST, found.end(1) - 2 * _LAST)
-        yield from range(*found.span(2))
+        if found[2] and len(found[1]) >= 2 * _SHORTEST:
+            yield from range(found.start(1) + 2 * _FIRST, found.end(1) - 2 * _LAST)
+            yield from range(found.start(2) + 2, found.end(2))
+        elif len(found[1]) >= 2 * _SHORTEST or found.end() == stop:
+            yield from range(found.start(1) + 2 * _FIRST, found.end(1))  # cut: nobody knows how it ends
 
 
 def _of_cut(text: str, head: re.Match[str], stop: int) -> Iterator[int]:
