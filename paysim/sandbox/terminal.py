@@ -294,11 +294,11 @@ class Terminal:
         return self._readers[later]
 
     def _purchase(self, history: History, at_ms: int) -> Purchase:
-        """What the card is asked to pay; its number is the operation's: a torn card knows it again."""
+        """What the card is asked to pay; the number stays until an answer, so that a torn card knows it."""
         engine, view = self._engine, history.shop
         currency = CURRENCIES[view.currency]
         now = datetime.datetime.fromtimestamp(at_ms // SECOND_MS, _ZONE)
-        number = engine.seed.draw(f"unpredictable {_operation(history)}", 0)
+        number = engine.seed.draw(f"unpredictable {history.id}", _answered(history))
         return Purchase(
             view.amount_minor,
             currency=int(currency.numeric),
@@ -410,6 +410,12 @@ class Terminal:
                 "the terminal asks for the PIN, which only its owner knows: tap(order, card, pin=...)"
             )
         return DEFAULT_PIN
+
+
+def _answered(history: History) -> int:
+    """How often the order's payment has been answered, or may have been."""
+    known = {**history.shop.operations, **history.book.operations}
+    return sum(operation.verb is Verb.AUTHORIZE for operation in known.values())
 
 
 def _operation(history: History) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tap_counter import ECASH, LOADED, PAYING, Counter, answered, commands, states
 
-from paysim import Sandbox
+from paysim import Fault, Sandbox
 
 COMMANDS = {profile: 8 if profile in ECASH else 3 for profile in PAYING}
 """SELECT, SELECT, GET PROCESSING OPTIONS; five records where the card pays by itself."""
@@ -99,3 +99,17 @@ def test_a_torn_pin_payment_asks_again(paysim_sandbox: Sandbox, at: int) -> None
     order, _ = counter.bought(100_001, tear_at=at, heard=True)
     assert answered(counter.tap(order, pin="000000")) == "wrong_pin"
     assert counter.spent == 0
+
+
+@pytest.mark.parametrize("verb", ["reverse", "close"])
+def test_a_verb_that_was_lost_in_between_does_not_make_it_another_payment(
+    paysim_sandbox: Sandbox, verb: str
+) -> None:
+    """The card knew the payment by its number, which changed with every operation: it paid twice."""
+    counter = Counter(paysim_sandbox)
+    order, _ = counter.bought(990, "unionpay-ecash", tear_at=8, heard=True)
+    paysim_sandbox.faults.add(Fault("request", verb=verb))
+    getattr(order, verb)()
+    assert counter.tap(order, "unionpay-ecash").approved
+    counter.terminal.clear()
+    assert counter.card("unionpay-ecash").balance_minor == LOADED - 990 == counter.tally("ecash/float")
