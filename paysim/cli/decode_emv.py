@@ -131,7 +131,8 @@ def _rows(node: Explained, above: str = "") -> Iterator[Row]:
     path = ".".join(filter(None, (above, node.label)))
     words = "; ".join((*node.words, *node.faults))
     object = path if node.tag or node.faults else ""
-    yield object, node.name, "  ".join(filter(None, (trace.shown(node), words)))
+    value = "" if node.value == node.name else trace.shown(node)
+    yield object, node.name, "  ".join(filter(None, (value, words)))
     for inner in node.inside:
         yield from _rows(inner, path)
 
