@@ -6,7 +6,7 @@ import re
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from paysim.codec.issue import issue
 from paysim.core.errors import ConfigError, JournalDamaged, PaysimError, UsageError
@@ -14,9 +14,12 @@ from paysim.core.money import Money
 from paysim.operators.wechat import numbers
 from paysim.qr import consumer, merchant, profiles, router
 
-from . import decode_callback, decode_emv, given
+from . import decode_callback, given
 from .given import UnreadableError
 from .screen import Screen
+
+if TYPE_CHECKING:
+    from . import decode_emv
 
 __all__ = ["run"]
 
@@ -164,9 +167,12 @@ def _text(text: str, arguments: Namespace) -> _Found:
     callback = decode_callback.read(text)
     if callback is not None:
         return _callback(callback)
-    emv = decode_emv.read(text)
-    if emv is not None:
-        return _emv(emv)
+    if _SAYS_ITSELF.match(text):
+        from . import decode_emv  # it knows keys and cards: codes are read without
+
+        emv = decode_emv.read(text)
+        if emv is not None:
+            return _emv(emv)
     if len(text) > _MAX_CHARACTERS:
         return _bytes_of_card(text) or _unknown(
             "TOO_LONG", f"{len(text)} characters; the largest QR code has {_MAX_CHARACTERS}"
@@ -179,8 +185,19 @@ def _text(text: str, arguments: Namespace) -> _Found:
 
 def _bytes_of_card(text: str) -> _Found | None:
     """What hex says, where it is an APDU or data objects; a text that is a code's is asked for that first."""
+    if not _HEX.fullmatch(text):
+        return None
+    from . import decode_emv
+
     emv = decode_emv.read_hex(text)
     return None if emv is None else _emv(emv)
+
+
+_SAYS_ITSELF: Final = re.compile(
+    r'\s*(?:\{\s*"paysim"|[A-Za-z0-9][A-Za-z0-9. ]{0,32}=[0-9A-Fa-f:\s]*$)', re.ASCII
+)
+"""A recorded tap, or NAME=HEX."""
+_HEX: Final = re.compile(r"\s*(?:0[xX])?[0-9A-Fa-f:\s]+", re.ASCII)
 
 
 def _emv(emv: decode_emv.Read) -> _Found:

@@ -163,7 +163,7 @@ def _tag(name: str) -> int:
     if short:
         return short
     try:
-        tag = int(name, 16)
+        tag = int.from_bytes(bytes.fromhex(name))
         tlv.tag_bytes(tag)
     except (ValueError, LocalProtocolError):
         return 0

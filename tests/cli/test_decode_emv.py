@@ -67,6 +67,8 @@ KINDS = [
     ("ZZ=00", "unknown", 2),
     ("name=00", "unknown", 2),
     ("95=0", "unknown", 2),
+    ("5=00", "unknown", 2),
+    ("1F=00", "unknown", 2),
 ]
 
 
