@@ -6,13 +6,14 @@ decided and why, what the display said.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
 from paysim.codec import tlv
 from paysim.codec.bits import explain
 from paysim.core.errors import DecodeError, LinkClosed, LinkTimeout
 from paysim.emv.entry_point import Done, EntryPoint, Poll, Send, Step
-from paysim.emv.outcome import Decision, IssuerResponse, Result, Start
+from paysim.emv.outcome import Decision, IssuerResponse, Message, Result, Start, Ui
 
 __all__ = ["CardLink", "Exchange", "decode_answer", "encode_answer", "finish", "run"]
 
@@ -124,9 +125,12 @@ class _Notes:
         self._decided += len(decided)
         self._shown += len(shown)
         self._trace.extend(Exchange("decision", row.step, row.words) for row in decided)
-        for ui in shown:
-            message, *_ = explain("DF8116", ui.encode())
-            self._trace.append(Exchange("shown", text=message))
+        self._trace.extend(Exchange("shown", text=_words(ui.message)) for ui in shown)
+
+
+@lru_cache
+def _words(message: Message) -> str:
+    return explain("DF8116", Ui(message).encode())[0]
 
 
 # The issuer's answer as objects. -------------------------------------------------------------------------

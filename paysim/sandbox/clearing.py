@@ -7,11 +7,13 @@ card has paid offline (a refund, a reversal), the approval is handed in before i
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from paysim.channels.operator import settlement_ms
-from paysim.codec import tlv
 from paysim.core.event import Event
 from paysim.core.history import History
 from paysim.core.outcome import APPROVED
@@ -28,9 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["approve", "clear", "drop", "keep", "kept", "waiting"]
 
-_ALL: Final = frozenset(range(0x10000))
-
-
 # What a terminal keeps of a card. -----------------------------------------------------------------
 
 
@@ -41,16 +40,17 @@ def keep(engine: Engine, operation: str, record: Mapping[int, bytes]) -> str:
     """
     digest = hashlib.sha256(engine.journal.head + operation.encode()).hexdigest()[:24]
     engine.cards.records[digest] = dict(record)
-    engine.keys.put(_file(digest), tlv.encode(tuple(record.items())))
+    engine.keys.put(_file(digest), msgspec.msgpack.encode(dict(record)))
     return digest
 
 
 def kept(engine: Engine, name: str) -> Mapping[int, bytes]:
-    """What was kept under a name; empty where it is lost."""
+    """What was kept under a name; empty where it is lost or damaged."""
     found = engine.cards.records.get(name)
     if found is None:
-        data = engine.keys.get(_file(name))
-        found = dict(tlv.decode(data, opaque=_ALL)) if data else {}
+        found = {}
+        with contextlib.suppress(msgspec.MsgspecError):
+            found = msgspec.msgpack.decode(engine.keys.get(_file(name)) or b"", type=dict[int, bytes])
     return found
 
 

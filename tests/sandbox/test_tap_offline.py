@@ -251,12 +251,13 @@ def test_a_restart_loses_no_approval(tmp_path: Path, how: str) -> None:
     assert not list(keys.glob("emv-record-*")), "what is cleared is not kept"
 
 
-def test_without_what_was_kept_clearing_refuses(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [None, b"", b"\x00", b"\x81\x57\xc4\x01\x00", b"?" * 1_000])
+def test_without_what_was_kept_clearing_refuses(tmp_path: Path, left: bytes | None) -> None:
     store, keys = tmp_path / "a.db", tmp_path / "keys"
     with Sandbox(store=store, keys=keys) as sandbox:
         order, _ = Counter(sandbox).bought(990, CARD)
     for file in keys.glob("emv-record-*"):
-        file.unlink()
+        file.unlink() if left is None else file.write_bytes(left)
     with Sandbox(store=store, keys=keys) as sandbox:
         sandbox.advance(days=1)
         assert states(sandbox.order(order.id)) == ("DECLINED", "DECLINED")
