@@ -64,14 +64,16 @@ def _line(row: Row, currency: str) -> str:
 
 
 def _tapped(event: Event) -> str:
-    """What the terminal decided at a tap: kernel, step and why, cryptogram, counter, cardholder, TVR."""
+    """What the terminal decided at a tap: kernel, step and why, cryptogram, counter, CVM and TVR."""
     tap = event.data.get("tap")
     if not tap:
         return ""
     signed = tap.get("cryptogram", "")
     said = [f"kernel {tap['kernel']:X}", tap["why"], *([signed] if signed not in tap["why"] else [])]
     said += [f"counter {tap['counter']}"] if "counter" in tap else []
-    return ", ".join((*said, f"CVM {tap['cvm'].lower().replace('_', ' ')}", f"TVR {tap['tvr']}"))
+    said += [] if tap["cvm"] in ("NONE", "NA") else [tap["cvm"].lower().replace("_", " ")]
+    said += [f"TVR {tap['tvr']}"] if tap["tvr"].strip("0") else []
+    return ", ".join(said)
 
 
 def _via(event: Event) -> str:

@@ -7,9 +7,10 @@ import json
 import pytest
 
 from paysim import CNY, Sandbox, UsageError
+from paysim.core.event import Event
 from paysim.drivers import session
 from paysim.emv.outcome import Result, Status
-from paysim.sandbox import trace
+from paysim.sandbox import timeline, trace
 from paysim.sandbox.terminal import Tap
 
 CARDS = {"unionpay": "9.90", "unionpay-ecash": "9.90", "visa": "2000.00", "flaky": "5.00"}
@@ -102,9 +103,9 @@ def test_the_trace_says(card: str, line: str, paid: dict[str, Paid]) -> None:
 
 
 TIMELINES = [
-    ("unionpay", "contactless; kernel 7, U5: ARQC, counter 1, CVM none, TVR 0000000000"),
-    ("unionpay-ecash", "approved; kernel 7, U13: approved offline, TC, counter 1, CVM none, TVR 0000000000"),
-    ("visa", "contactless; kernel 3, V13: ARQC, counter 1, CVM online pin, TVR 0000000000"),
+    ("unionpay", "contactless; kernel 7, U5: ARQC, counter 1\n"),
+    ("unionpay-ecash", "approved; kernel 7, U13: approved offline, TC, counter 1\n"),
+    ("visa", "contactless; kernel 3, V13: ARQC, counter 1, online pin\n"),
 ]
 
 
@@ -112,7 +113,7 @@ TIMELINES = [
 def test_the_orders_timeline_names_what_the_terminal_decided(
     card: str, words: str, paid: dict[str, Paid]
 ) -> None:
-    assert words in paid[card].timeline
+    assert words in paid[card].timeline + "\n"
 
 
 def test_objects_say_what_the_text_says(paid: dict[str, Paid]) -> None:
@@ -147,3 +148,8 @@ def test_a_tap_that_asked_no_card_has_nothing_to_record(paid: dict[str, Paid]) -
     assert session.decode(tap.record()).outcome["outcome"] == "APPROVED"
     with pytest.raises(UsageError, match="nothing to record"):
         Tap(tap.outcome, None, ()).record()
+
+
+def test_a_timeline_names_the_tvr_where_something_is_set() -> None:
+    tap = {"kernel": 3, "why": "V16: no", "cvm": "NA", "tvr": "0010000000"}
+    assert timeline._tapped(Event("submitted", 0, data={"tap": tap})) == "kernel 3, V16: no, TVR 0010000000"
