@@ -289,7 +289,9 @@ def _exchange(line: _Line, kind: str, number: int) -> Exchange:
 def _to_purchase(row: _Purchase) -> Purchase:
     found: dict[str, Any] = {name: getattr(row, name) for name in _Purchase.__struct_fields__}
     found["unpredictable"] = bytes.fromhex(row.unpredictable)
-    return Purchase(found.pop("amount_minor"), **found)
+    purchase = Purchase(found.pop("amount_minor"), **found)
+    purchase.elements()  # a year that no card can be told is no session either
+    return purchase
 
 
 def _to_reader(row: _Reader, type: int) -> Reader:

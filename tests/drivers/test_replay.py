@@ -265,6 +265,11 @@ BAD = [
         "line 1: Invalid RFC3339 encoded date",
     ),
     (
+        "a year that no card knows",
+        lambda t: changed(t, 0, lambda r: r["purchase"].update(date="2070-01-01")),
+        "line 1: a date of EMV lies in 1950 to 2049",
+    ),
+    (
         "a short AID",
         lambda t: changed(t, 0, lambda r: r["reader"]["combinations"][0].update(aid="A0")),
         "line 1: an AID has 5 to 16 bytes",
