@@ -27,6 +27,7 @@ from paysim.ledger.invariants import check_sums
 from paysim.store import Keyring, MemoryKeys
 
 from .desk import Desk, HouseDesk
+from .network import Network
 
 if TYPE_CHECKING:
     from .cards import CardBook
@@ -148,6 +149,7 @@ class Engine:
         self.channels = Registry()
         self.house = HouseDesk(self)
         self._operators = desks
+        self.network = Network()
         self._cards: CardBook | None = None
         self._desks: dict[str, Desk] = {"": self.house}
         self._lock = threading.RLock()

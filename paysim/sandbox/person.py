@@ -17,6 +17,7 @@ from paysim.issuer.accounts import Kind, Payer
 from paysim.ledger import accounts
 
 from .engine import Draft, Engine
+from .network import NO_PHONE
 from .order import Order
 from .picture import Picture, read_payment
 
@@ -259,6 +260,9 @@ class Person:
     def _scanned(self, prompt: Prompt, claim: Claim, text: str) -> Prompt:
         engine = self._engine
         _known(engine, self.id)
+        if not engine.network.phone:
+            prompt.outcome = NO_PHONE
+            return prompt
         if claim.stand:
             prompt.outcome = _check_stand(engine, claim, text)
             return prompt
@@ -296,6 +300,8 @@ class Person:
 
     def _prompts(self) -> tuple[Prompt, ...]:
         engine = self._engine
+        if not engine.network.phone:
+            return ()
         asked = [event for event in engine.journal.stream(f"person/{self.id}") if event.kind == "asked"]
         books = [engine.history(event.data["order"]).book for event in asked]
         waiting = [e.data for e, book in zip(asked, books, strict=True) if book.operations[e.operation].open]

@@ -27,6 +27,7 @@ from paysim.store import Keyring, MemoryKeys, SqliteJournal
 
 from .desk import Desk
 from .engine import Engine, Keys
+from .network import Network
 from .order import Order
 from .person import Person
 from .shop import Shop
@@ -209,6 +210,11 @@ class Sandbox:
     def register(self, channel: Channel) -> None:
         """Add a channel of your own, for this sandbox."""
         self._engine.channels.register(channel)
+
+    @property
+    def network(self) -> Network:
+        """Who has a network: switch off phones, terminals or issuers."""
+        return self._engine.network
 
     @property
     def wechat(self) -> WeChatPay:

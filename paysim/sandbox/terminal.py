@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from paysim.channels import operator
+from paysim.codec.bits import set_bit
 from paysim.core.clock import SECOND_MS
 from paysim.core.errors import UsageError
 from paysim.core.event import Event
@@ -38,6 +39,7 @@ from paysim.issuer.messages import Answer, AuthorizationRequest, Issuer
 from . import acquirer, clearing
 from .acquirer import CHANNEL
 from .engine import ANSWER_MS
+from .network import NO_TERMINAL
 from .trace import WIDTH, decided
 from .trace import text as explained
 
@@ -188,7 +190,7 @@ class Terminal:
         self._before = None if isinstance(driver, str) else driver
         self._upgraded = upgraded
         self._issuer = issuer
-        self._readers: dict[bool, Reader] = {}
+        self._readers: dict[tuple[bool, bool], Reader] = {}
 
     def __repr__(self) -> str:
         return f"Terminal({self._shop!r})"
@@ -283,15 +285,20 @@ class Terminal:
         Assumed: Visa cards always go online here (floor limit 0), UnionPay cards decide by themselves, except
         for a sum that is captured later: it is only put on hold, which a card cannot do.
         """
-        later = view.capture == "manual"
-        if later not in self._readers:
+        later, online = view.capture == "manual", self._engine.network.terminal
+        if (later, online) not in self._readers:
             cvm_limit, floor_limit = NO_PIN_MINOR[self._upgraded] + 1, 0 if later else None
-            visa = Combination(bytes.fromhex("A000000003"), 3, _TTQ_VISA, floor_limit=0, cvm_limit=cvm_limit)
-            unionpay = Combination(
-                bytes.fromhex("A000000333"), 7, _TTQ_UNIONPAY, floor_limit=floor_limit, cvm_limit=cvm_limit
+            ttqs = (set_bit(ttq, "b1.4", not online) for ttq in (_TTQ_VISA, _TTQ_UNIONPAY))
+            visa_ttq, unionpay_ttq = ttqs
+            visa_floor = 0 if online else None
+            visa = Combination(
+                bytes.fromhex("A000000003"), 3, visa_ttq, floor_limit=visa_floor, cvm_limit=cvm_limit
             )
-            self._readers[later] = reader(unionpay, visa, ca_keys=self._engine.cards.keys.ca_keys())
-        return self._readers[later]
+            unionpay = Combination(
+                bytes.fromhex("A000000333"), 7, unionpay_ttq, floor_limit=floor_limit, cvm_limit=cvm_limit
+            )
+            self._readers[later, online] = reader(unionpay, visa, ca_keys=self._engine.cards.keys.ca_keys())
+        return self._readers[later, online]
 
     def _purchase(self, history: History, at_ms: int) -> Purchase:
         """What the card is asked to pay; the number stays until an answer, so that a torn card knows it."""
@@ -335,6 +342,8 @@ class Terminal:
 
     def _online(self, tap: _Payment, result: Result, at_ms: int) -> tuple[Outcome, Result]:
         engine, draft, history = self._engine, tap.draft, tap.history
+        if not engine.network.terminal:
+            return self._decline(tap, NO_TERMINAL, result, at_ms), result
         typed = self._typed(tap) if result.cvm is Cvm.ONLINE_PIN else None
         if typed == "":
             return self._decline(tap, _SAID_NO, result, at_ms), result
@@ -345,9 +354,9 @@ class Terminal:
         request = self._request(tap, result, typed)
         fault = engine.fault("request", Verb.AUTHORIZE, history)
         answer: Answer | None = None
-        if fault is None:
+        if fault is None and engine.network.issuer:
             answer = self._asked(tap, request)
-        elif fault.action == "delay":
+        elif fault is not None and fault.action == "delay":
             message = acquirer.postpone(engine, tap.held, request)
             engine.delay(draft, history, at_ms, fault, message, tap.operation, minor)
         if answer is None or answer.outcome.kind is OutcomeKind.UNKNOWN:
