@@ -111,6 +111,17 @@ def test_a_window_that_the_operator_has_closed_unheard_is_closed(counter: Counte
     assert counter.card("unionpay-ecash").counter == 0
 
 
+def test_an_order_that_was_paid_unheard_is_not_tapped_for(counter: Counter) -> None:
+    order = counter.order()
+    prompt = counter.alice.scan(order.present("qr.merchant"))
+    order.query()
+    counter.sandbox.faults.add(Fault("callback", times=9))
+    prompt.confirm()
+    assert states(order) == ("PENDING", "CAPTURED")
+    assert answered(counter.tap(order)) == "already_paid"
+    assert counter.spent == 990
+
+
 @pytest.mark.parametrize("point", ["request", "answer"])
 def test_a_window_that_does_not_open_is_tried_again(counter: Counter, point: str) -> None:
     counter.sandbox.faults.add(Fault(point, verb="present"))
@@ -229,6 +240,8 @@ def test_a_late_request_of_an_order_that_is_over_is_refused(counter: Counter, fi
     assert states(order) == (("REVERSED",) * 2 if first == "reverse" else ("CAPTURED",) * 2)
     refused = {o.id: o.reason for o in order.book.operations if o.status is Status.REFUSED}
     assert refused[f"{order.id}.1"] == ("wrong_state" if first == "reverse" else "already_paid")
+    token = counter.card("unionpay").token
+    assert not counter.sandbox.journal.stream(f"issued/{token}"), "its issuer is not even asked"
 
 
 def test_a_late_request_survives_a_restart(tmp_path: Any) -> None:
@@ -251,6 +264,37 @@ def test_a_lost_callback_does_not_hide_a_decline_by_the_terminal(counter: Counte
     order, tap = counter.bought(100_001, pin="")
     assert answered(tap) == "refused_by_payer"
     assert states(order) == ("DECLINED", "DECLINED")
+
+
+def test_two_processes_share_a_card(tmp_path: Any) -> None:
+    """Each taps the card as the other has left it; the issuer sees every counter once."""
+    about = {"store": tmp_path / "a.db", "keys": tmp_path / "keys", "durability": "normal"}
+    with Sandbox(**about) as one, Sandbox(**about) as other:
+        counters = Counter(one), Counter(other)
+        for n in range(6):
+            assert counters[n % 2].bought(990, "unionpay")[1].approved
+            assert counters[n % 2].bought(100, "unionpay-ecash")[1].approved
+        assert [counter.card("unionpay").counter for counter in counters] == [6, 6]
+        assert counters[0].terminal.clear() == 6
+        assert counters[1].terminal.clear() == 0
+        assert [counter.card("unionpay-ecash").balance_minor for counter in counters] == [9_400, 9_400]
+        other.verify()
+
+
+def test_a_batch_that_fails_gives_the_card_back_as_it_was(counter: Counter) -> None:
+    card = counter.card("unionpay-ecash")
+    assert counter.bought(100, card)[1].approved
+    with pytest.raises(ZeroDivisionError):
+        _failed(counter)
+    assert (card.counter, card.balance_minor) == (1, 9_900)
+    assert counter.bought(100, card)[1].approved
+
+
+def _failed(counter: Counter) -> None:
+    with counter.sandbox.batch():
+        assert counter.bought(100, "unionpay-ecash")[1].approved
+        assert counter.bought(2_000, "unionpay-ecash")[1].approved
+        raise ZeroDivisionError
 
 
 # Which card. ----------------------------------------------------------------------------------------------

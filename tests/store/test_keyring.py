@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 from paysim.core.errors import ConfigError, UsageError
 from paysim.crypto.keys import PrivateKey, SymmetricKey
 from paysim.store.keyring import Keyring
+from paysim.store.memory_keys import MemoryKeys
 
 STRANGER_UID = 12_345
 IS_ROOT = os.geteuid() == 0
@@ -181,6 +183,23 @@ def test_calls_that_make_no_sense(folder: Path) -> None:
             ring.put(file, b"")
 
 
+@pytest.mark.parametrize("made", [Keyring, lambda _folder: MemoryKeys()])
+def test_what_was_put_is_removed_once_or_twice(tmp_path: Path, made: Callable[[Path], Any]) -> None:
+    ring = made(tmp_path / "keys")
+    ring.put("sandbox.json", b"{}")
+    for _ in range(2):
+        ring.remove("sandbox.json")
+        assert ring.get("sandbox.json") is None
+
+
+def test_a_key_is_not_removed_as_a_file(tmp_path: Path) -> None:
+    ring = Keyring(tmp_path / "keys")
+    ring.key("merchant", "aes-128")
+    with pytest.raises(UsageError):
+        ring.remove("merchant.1.key")
+    assert (tmp_path / "keys" / "merchant.1.key").exists()
+
+
 def test_files_beside_the_keys(folder: Path) -> None:
     ring = Keyring(folder)
     assert ring.get("sandbox.json") is None
@@ -215,6 +234,7 @@ def test_two_processes_end_with_one_key(folder: Path) -> None:
 MINTING = """
 import sys
 from paysim.store.keyring import Keyring
+from paysim.store.memory_keys import MemoryKeys
 ring = Keyring(sys.argv[1])
 print("ready", flush=True)
 for number in range(100_000):
