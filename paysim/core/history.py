@@ -71,7 +71,7 @@ class History:
 
     @property
     def waits(self) -> bool:
-        """Whether a card has approved it offline and the operator has not heard of it: it waits for clearing."""
+        """Whether a card has approved it offline, and clearing has yet to tell the operator."""
         approved = self.shop.state is State.AUTHORIZED and "clearing" in self.shop.timers
         return approved and self.book.state in _UNPAID
 
