@@ -6,11 +6,13 @@ its answer arrives. What a card's profile says of its pace and its bad contacts 
 
 from __future__ import annotations
 
-from paysim.core.errors import LinkClosed, LinkTimeout
+from paysim.core.errors import LinkClosed, LinkTimeout, NoReader
 from paysim.emv.card import Card
 from paysim.emv.outcome import Decision
 
-__all__ = ["Loopback"]
+from .driver import Present
+
+__all__ = ["Loopback", "LoopbackDriver", "LoopbackField"]
 
 
 class Loopback:
@@ -60,3 +62,66 @@ class Loopback:
         if not self._gone:
             self._gone = True
             self.card.power_off()
+
+
+class LoopbackField:
+    """A field that a card of this process is put into (`insert`) and taken from (`remove`)."""
+
+    def __init__(self, card: Card | None = None) -> None:
+        self.reader = "loopback"
+        self._card = card
+        self._link: Loopback | None = None
+        self._closed = False
+
+    def insert(self, card: Card) -> None:
+        """Lay this card into the field."""
+        self.remove()
+        self._card = card
+
+    def remove(self) -> None:
+        """Take the card away."""
+        self._leave()
+        self._card = None
+
+    def wait(self, timeout_s: float) -> Present | None:
+        """The card that lies there, activated; None at once where none does: no other thread brings one."""
+        if self._closed:
+            raise LinkClosed("the field is off")
+        self._leave()
+        if self._card is None:
+            return None
+        self._link = Loopback(self._card)
+        return Present(self._link)
+
+    def removed(self, timeout_s: float) -> bool:
+        """Whether the field is empty."""
+        return self._card is None
+
+    def close(self) -> None:
+        """Turn the field off."""
+        self._leave()
+        self._closed = True
+
+    def _leave(self) -> None:
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+
+class LoopbackDriver:
+    """The driver of cards of this process: one field, with the card that it was made with."""
+
+    name = "loopback"
+
+    def __init__(self, card: Card | None = None) -> None:
+        self._card = card
+
+    def readers(self) -> list[str]:
+        """The one reader, where there is a card for it."""
+        return [] if self._card is None else ["loopback"]
+
+    def open(self, reader: str = "") -> LoopbackField:
+        """The field. Raises NoReader where this process has no card, as at the prompt."""
+        if self._card is None or reader not in ("", "loopback"):
+            raise NoReader("loopback has a sandbox's own cards alone; paysim tap --card visa --amount 9.90")
+        return LoopbackField(self._card)

@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from paysim.core.errors import LinkClosed, LinkTimeout
+from paysim.core.errors import LinkClosed, LinkTimeout, NoReader
 from paysim.emv.entry_point import EntryPoint
 from paysim.emv.outcome import Decision, Result, Status
 
 from . import dialogue
 from .dialogue import Exchange, decode_answer
-from .session import Session, outcome_of
+from .driver import Present
+from .session import MAX_SIZE, Session, decode, outcome_of
 
-__all__ = ["Difference", "Played", "Replay", "play"]
+__all__ = ["Difference", "Played", "Replay", "ReplayDriver", "ReplayField", "play"]
 
 _HEADER: Final = 4
 _COMPARED: Final = ("decision", "shown")
@@ -53,14 +54,21 @@ class Replay:
         self.commands = 0
         self._turns = list(_turns(session.trace))
         self._decisions: tuple[Decision, ...] = ()
+        self._gone = False
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
         """What the recorded card decided at its last command that made it decide."""
         return self._decisions
 
+    def close(self) -> None:
+        """The recorded card leaves the field."""
+        self._gone = True
+
     def transceive(self, data: bytes) -> bytes:
         """The recorded answer. Raises LinkTimeout or LinkClosed where none came then, or none is recorded."""
+        if self._gone:
+            raise LinkClosed("there is no card in the field")
         self.commands += 1
         turn = self._next(data)
         if turn is None:
@@ -87,6 +95,59 @@ class Replay:
                 del self._turns[: at + 1]
                 return turn
         return None
+
+
+class ReplayField:
+    """A field in which a recorded card lies; each `wait` begins the record anew."""
+
+    def __init__(self, session: Session, reader: str = "replay") -> None:
+        self.reader = reader
+        self.link: Replay | None = None
+        self._session = session
+        self._closed = False
+
+    def wait(self, timeout_s: float) -> Present | None:
+        """The recorded card, as it was when it came."""
+        self._leave()
+        if self._closed:
+            raise LinkClosed("the field is off")
+        self.link = Replay(self._session)
+        return Present(self.link, count=self._session.cards)
+
+    def removed(self, timeout_s: float) -> bool:
+        """False: a record lies where it lies."""
+        return False
+
+    def close(self) -> None:
+        """Turn the field off."""
+        self._leave()
+        self._closed = True
+
+    def _leave(self) -> None:
+        if self.link is not None:
+            self.link.close()
+
+
+class ReplayDriver:
+    """The driver of recorded sessions: a reader is a file."""
+
+    name = "replay"
+
+    def readers(self) -> list[str]:
+        """None: a file is named."""
+        return []
+
+    def open(self, reader: str = "") -> ReplayField:
+        """The field of the session in this file; NoReader where there is no such file.
+
+        Raises DecodeError where its text is no session.
+        """
+        try:
+            with open(reader, encoding="utf-8", errors="replace") as file:
+                text = file.read(4 * MAX_SIZE)
+        except (OSError, ValueError) as error:
+            raise NoReader(f"no session can be read from {reader!r} ({error}); replay:FILE") from None
+        return ReplayField(decode(text), reader)
 
 
 def _turns(trace: Sequence[Exchange]) -> list[_Turn]:
