@@ -8,14 +8,16 @@ the issuer and may be lost there, and every fact of the tap is written together.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from paysim.channels import operator
+from paysim.codec import tlv
 from paysim.codec.bits import set_bit
 from paysim.core.clock import SECOND_MS
-from paysim.core.errors import UsageError
+from paysim.core.errors import DecodeError, UsageError
 from paysim.core.event import Event
 from paysim.core.history import History
 from paysim.core.money import CURRENCIES, Money
@@ -29,6 +31,7 @@ from paysim.drivers import dialogue, session
 from paysim.drivers.dialogue import CardLink, Exchange
 from paysim.drivers.loopback import Loopback
 from paysim.drivers.session import Session
+from paysim.emv import masking
 from paysim.emv.entry_point import EntryPoint
 from paysim.emv.outcome import Cvm, IssuerResponse, Result, Status
 from paysim.emv.reader import Combination, Purchase, Reader, reader
@@ -55,9 +58,14 @@ NO_PIN_MINOR: Final = {True: 100_000, False: 30_000}
 
 _ZONE: Final = datetime.timezone(datetime.timedelta(hours=8))
 _UNPAID: Final = (State.CREATED, State.PRESENTED)
+_BOOKED: Final = (Status.APPROVED, Status.DECLINED, Status.ONLINE_REQUEST)
+_NUMBERS: Final = (0x57, 0x5A)
 _TTQ_VISA: Final = bytes.fromhex("26004000")
 _TTQ_UNIONPAY: Final = bytes.fromhex("26004080")
 _SAID_NO: Final = Outcome.declined(Reason.REFUSED_BY_PAYER, "the payer typed no PIN")
+_STRANGER: Final = Outcome(
+    OutcomeKind.TRY_AGAIN, text="the card is none of this sandbox's; its keys folder is another"
+)
 _NO_WINDOW: Final = Outcome(OutcomeKind.TRY_AGAIN, text="the operator did not answer; tap again")
 
 
@@ -150,19 +158,26 @@ class _Payment:
         self,
         draft: Draft,
         history: History,
-        held: HeldCard,
+        held: HeldCard | None,
         machine: EntryPoint,
         way: CardLink,
         pin: str | None,
     ) -> None:
         self.draft = draft
         self.history = history
-        self.held = held
+        self.card = held
         self.machine = machine
         self.way = way
         self.pin = pin
         self.operation = _operation(history)
         self.trace: list[Exchange] = []
+
+    @property
+    def held(self) -> HeldCard:
+        """The card, once it is known."""
+        if self.card is None:
+            raise UsageError("the card's number is not known yet")
+        return self.card
 
 
 class Terminal:
@@ -213,6 +228,15 @@ class Terminal:
             self._engine.advance_to(self._engine.now_ms() + tap.elapsed_ms)
         return tap
 
+    def tap_link(self, order: Order, link: CardLink, *, count: int = 1, pin: str | None = None) -> Tap:
+        """Take the payment from whatever card is at the other end of `link`, one of this sandbox's.
+
+        That is a card in another process or in hardware, by the link of a driver (`drivers.driver`); it keeps
+        its own memory, and is known by its number. `count` is how many cards are in the field. What `tap`
+        says of PIN and orders holds here too; a card that this sandbox does not know gives TRY_AGAIN.
+        """
+        return self._engine.run(lambda: self._tap_link(order.id, link, count, pin))
+
     def clear(self) -> int:
         """Hand in every offline approval of the shop now, not at the end of the day; returns how many."""
         engine = self._engine
@@ -233,24 +257,36 @@ class Terminal:
         machine = EntryPoint(self._reader(history.shop), self._purchase(history, at_ms))
         way: CardLink = link if self._before is None else self._before(link)
         tap = _Payment(draft, history, held, machine, way, pin)
-        result = dialogue.run(machine, way, len(cards), tap.trace)
-        if result is None:
-            outcome = Outcome(OutcomeKind.TRY_AGAIN, text=_why_again(machine, len(cards)))
-        else:
-            outcome, result = self._decided(tap, result)
+        outcome, result = self._carried(tap, len(cards))
         link.close()
         held.commands += link.commands
         held.save(draft, at_ms)
         draft.commit()
-        return Tap(
-            outcome,
-            result,
-            tuple(tap.trace),
-            link.elapsed_ms,
-            machine.reader,
-            machine.purchase,
-            len(cards),
-        )
+        return _told(tap, outcome, result, link.elapsed_ms, len(cards))
+
+    def _tap_link(self, id: str, link: CardLink, count: int, pin: str | None) -> Tap:
+        engine, begun = self._engine, time.monotonic()
+        history, at_ms, draft = engine.history(id), engine.now_ms(), engine.draft()
+        refusal = self._closed(history, at_ms) or self._window(draft, history, at_ms)
+        if refusal is not None:
+            draft.commit()
+            return Tap(refusal, None, ())
+        machine = EntryPoint(self._reader(history.shop), self._purchase(history, at_ms))
+        tap = _Payment(draft, history, None, machine, link, pin)
+        outcome, result = self._carried(tap, count)
+        draft.commit()
+        return _told(tap, outcome, result, round((time.monotonic() - begun) * SECOND_MS), count)
+
+    def _carried(self, tap: _Payment, count: int) -> tuple[Outcome, Result | None]:
+        """What comes of the dialogue; a result of None wants the card again."""
+        result = dialogue.run(tap.machine, tap.way, count, tap.trace)
+        if result is None:
+            return Outcome(OutcomeKind.TRY_AGAIN, text=_why_again(tap.machine, count)), None
+        if tap.card is None:
+            tap.card = self._engine.cards.by_number(_number(tap.trace))
+        if tap.card is None and result.status in _BOOKED:
+            return _STRANGER, result
+        return self._decided(tap, result)
 
     def _closed(self, history: History, at_ms: int) -> Outcome | None:
         """Why no card can pay the order now; None where one can.
@@ -429,6 +465,27 @@ def _answered(history: History) -> int:
 
 def _operation(history: History) -> str:
     return f"{history.id}.{len(history.book.operations.keys() | history.shop.operations.keys()) + 1}"
+
+
+def _told(tap: _Payment, outcome: Outcome, result: Result | None, elapsed_ms: int, count: int) -> Tap:
+    machine = tap.machine
+    return Tap(outcome, result, tuple(tap.trace), elapsed_ms, machine.reader, machine.purchase, count)
+
+
+def _number(trace: Iterable[Exchange]) -> str:
+    """The card's number, by the last answer that has one; empty where none has."""
+    found = ""
+    for one in trace:
+        if one.kind != "response" or not one.data:
+            continue
+        try:
+            tree = tlv.decode(one.data[:-2])
+        except DecodeError:
+            continue
+        for path, value in tlv.walk(tree):
+            if path[-1] in _NUMBERS:
+                found = next(iter(masking.numbers(path[-1], value)), found)
+    return found
 
 
 def _why_again(machine: EntryPoint, count: int) -> str:

@@ -21,12 +21,12 @@ from paysim.emv.inspection import (
     MAX_COMMANDS,
     Done,
     Inspection,
-    Report,
     Send,
     Step,
     Warn,
     without_cryptogram,
 )
+from paysim.emv.inspection_report import Report
 from paysim.emv.profile import AIDS, PROFILES
 
 READING = {0xA4, 0xCA, 0xB2}
