@@ -9,10 +9,10 @@ card in that field, and its `link` carries commands. A terminal's whole life:
     field.removed(10)
     field.close()
 
-**Waiting.** `Field.wait` gives a card that has just been activated: one that came, or the one that lies there
-still, reset. What a card keeps without power is all that it remembers of the time before. The link of an
-earlier `wait` raises LinkClosed from then on. `removed` is True once the field is empty, at once where no card
-was there. Both return within their time-out, and half a second at most after it.
+**Waiting.** `Field.wait` gives a card that has just been activated: one that came, or the one that lies
+there still, reset. What a card keeps without power is all that it remembers of the time before. The link of
+an earlier `wait` raises LinkClosed from then on. `removed` is True once the field is empty, at once where no
+card was there. Both return within their time-out, and half a second at most after it.
 
 **Carrying.** `transceive` sends a command APDU and returns the response APDU as the card gave it, of any
 length, a byte and none included: judging it is the terminal's. What the transport needs below that (GET
@@ -37,7 +37,8 @@ Drivers are registered by entry point (group `paysim.drivers`) and run through `
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from .dialogue import CardLink
 
@@ -47,7 +48,8 @@ TIMEOUT_S = 5.0
 """How long a link waits for an answer, unless its driver says otherwise. Assumed"""
 
 
-class Present(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Present:
     """A card in the field.
 
     `kind` is what the reader can tell of it ("iso14443-4", "contact", "mifare classic 1k", ...), `uid` and
@@ -104,7 +106,7 @@ class SoftCard(Protocol):
     """
 
     def respond(self, command: bytes) -> bytes:
-        """The response to any bytes; LinkTimeout where it does not answer, LinkClosed where it is torn out."""
+        """The response to any bytes; LinkTimeout where none comes, LinkClosed where the card is torn."""
 
     def power_off(self) -> None:
         """The field is gone: all but the memory is forgotten."""

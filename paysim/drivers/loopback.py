@@ -83,7 +83,7 @@ class LoopbackField:
         self._leave()
         self._card = None
 
-    def wait(self, timeout_s: float) -> Present | None:
+    def wait(self, timeout_s: float) -> Present | None:  # noqa: ARG002
         """The card that lies there, activated; None at once where none does: no other thread brings one."""
         if self._closed:
             raise LinkClosed("the field is off")
@@ -93,7 +93,7 @@ class LoopbackField:
         self._link = Loopback(self._card)
         return Present(self._link)
 
-    def removed(self, timeout_s: float) -> bool:
+    def removed(self, timeout_s: float) -> bool:  # noqa: ARG002
         """Whether the field is empty."""
         return self._card is None
 

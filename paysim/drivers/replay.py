@@ -106,7 +106,7 @@ class ReplayField:
         self._session = session
         self._closed = False
 
-    def wait(self, timeout_s: float) -> Present | None:
+    def wait(self, timeout_s: float) -> Present | None:  # noqa: ARG002
         """The recorded card, as it was when it came."""
         self._leave()
         if self._closed:
@@ -114,7 +114,7 @@ class ReplayField:
         self.link = Replay(self._session)
         return Present(self.link, count=self._session.cards)
 
-    def removed(self, timeout_s: float) -> bool:
+    def removed(self, timeout_s: float) -> bool:  # noqa: ARG002
         """False: a record lies where it lies."""
         return False
 
