@@ -1,0 +1,80 @@
+"""nfcpy, loaded when it is first needed, and the readers and radios that it opens."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from functools import cache
+from typing import Any, Final
+
+from paysim.core.errors import NoReader
+
+__all__ = ["MEND", "PORTS", "STUMBLES", "is_radio", "nfcpy", "opened"]
+
+PORTS: Final = ("usb", "tty", "com", "udp")
+"""What a reader's path begins with."""
+
+MEND: Final = "plug it in, and see `paysim doctor` for rights and for kernel modules that hold it"
+
+STUMBLES: Final = (IndexError, TypeError, ValueError)
+"""What nfcpy stumbles over where a frame is shorter than it must be."""
+
+
+@cache
+def nfcpy() -> Any:
+    """The package `nfc`, which is loaded here for the first time; raises NoReader where it is missing.
+
+    nfcpy turns all warnings of the process into log lines, and logs what are no errors here; neither stays.
+    """
+    before = warnings.showwarning
+    try:
+        import nfc
+        import nfc.clf
+        import nfc.clf.transport
+        import nfc.tag
+        import nfc.tag.tt4
+    except (ImportError, OSError) as error:
+        raise NoReader(f"NFC readers need nfcpy ({error}): pip install 'paysim[nfc]'") from None
+    finally:
+        if warnings.showwarning is not before:
+            logging.captureWarnings(False)
+    logging.getLogger("nfc").addHandler(logging.NullHandler())
+    return nfc
+
+
+def opened(path: str) -> Any:
+    """An opened `nfc.ContactlessFrontend`. Raises NoReader, with what mends it."""
+    nfc = nfcpy()
+    kind = path.partition(":")[0]
+    if kind not in PORTS:
+        raise NoReader(f"there is no reader {path!r}; say usb, tty:USB0:pn532 or udp:HOST:PORT")
+    frontend = nfc.ContactlessFrontend()
+    if kind == "udp":
+        from .nfc_udp import Radio
+
+        frontend.device = Radio(*_address(path))
+        return frontend
+    try:
+        found = frontend.open(path)
+    except (OSError, ValueError, AttributeError, ImportError) as error:
+        raise NoReader(f"{path} cannot be opened ({error}); {MEND}") from None
+    if not found:
+        raise NoReader(f"no reader at {path}; {MEND}")
+    return frontend
+
+
+def _address(path: str) -> tuple[str, int]:
+    """Host and port of udp:HOST:PORT."""
+    from .nfc_udp import PORT
+
+    _, _, rest = path.partition(":")
+    host, _, port = rest.partition(":")
+    number = port or str(PORT)
+    if not (number.isascii() and number.isdigit() and 1 <= int(number[:6]) <= 65_535):
+        raise NoReader(f"{path!r} names no port; say udp:HOST:PORT, as in udp:localhost:{PORT}")
+    return host or "localhost", int(number)
+
+
+def is_radio(path: str) -> bool:
+    """Whether a path names nfcpy's radio over UDP, and no chip."""
+    return path.partition(":")[0] == "udp"

@@ -1,0 +1,117 @@
+"""nfcpy's radio over UDP, made fit for a bench; nfcpy's own driver can be the other side.
+
+    106A 02 00A4...  the bit rate and a frame in hex        RFOFF  the reader has turned its field off
+
+Beside nfcpy's driver it listens at the address that it is given, and not at all of them; it does not stumble
+over datagrams that are no frames; a time-out is kept where nfcpy waits a second in any case. A datagram may
+come twice or late, which no radio frame does: one that came twice is dropped, and so is, at the reader, an
+answer to a block of before.
+
+This module needs nfcpy; `drivers.nfc` imports it when a radio is opened.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from binascii import unhexlify
+from typing import Any, Final
+
+import nfc.clf
+import nfc.clf.udp
+
+from paysim.core.errors import NoReader
+
+__all__ = ["PORT", "Radio"]
+
+PORT: Final = 54_321
+
+TWICE_S: Final = 0.005
+"""Within which time the same datagram is the same frame. Assumed: a reader that asks again waits longer."""
+
+_SHORTEST_S: Final = 0.15
+"""How long a reader waits for an answer at least: two processes on one machine stand in for a chip."""
+
+_MAX_DATAGRAM: Final = 1024
+
+
+class Radio(nfc.clf.udp.Device):  # type: ignore[misc]  # nfcpy has no types
+    """A device for `nfc.ContactlessFrontend`. `patience_s` caps how long it listens.
+
+    Raises NoReader where the host has no address.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        try:
+            super().__init__(host, port)
+        except (OSError, UnicodeError) as error:
+            raise NoReader(f"udp:{host}:{port}: {error}; name a host that this machine knows") from None
+        self._path = f"udp:{host}:{port}"
+        self._vendor_name, self._device_name, self._chipset_name = "nfcpy", "radio", "UDP"
+        self.patience_s: float | None = None
+        self._before: tuple[bytes, Any, float] = (b"", None, 0.0)
+
+    def _bind_socket(self, time_to_return: float) -> bool:
+        del time_to_return
+        try:
+            self.socket.bind(self.addr)
+        except OSError as error:
+            mend = (
+                "is another card there? Take another port" if error.errno == errno.EADDRINUSE else str(error)
+            )
+            raise NoReader(f"{self._path} cannot be listened at: {mend}") from None
+        return True
+
+    def send_cmd_recv_rsp(self, target: Any, data: Any, timeout: float) -> Any:
+        """The answer to a reader's frame; what answers an earlier block is passed over."""
+        if data is not None:
+            self._send_data(target.brty, data, target._addr)
+        deadline = time.monotonic() + max(timeout, _SHORTEST_S)
+        while True:
+            answer = self._recv_data(deadline - time.monotonic(), target.brty)[1]
+            if data is None or not _is_late(data[0], answer[0]):
+                return answer
+
+    def _recv_data(self, timeout: float | None, *brty_list: str) -> tuple[str, bytearray, Any]:
+        if timeout is not None and self.patience_s is not None:
+            timeout = min(timeout, self.patience_s)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                raise nfc.clf.TimeoutError("no data received")
+            self.socket.settimeout(left)
+            try:
+                data, addr = self.socket.recvfrom(_MAX_DATAGRAM)
+            except TimeoutError:
+                raise nfc.clf.TimeoutError("no data received") from None
+            except ConnectionError:  # an answer to an earlier datagram, on some systems
+                continue
+            if data.startswith(b"RFOFF"):
+                raise nfc.clf.BrokenLinkError("RFOFF")
+            frame = _frame(data, brty_list)
+            if frame is not None and not self._twice(data, addr):
+                self.rcvd_data += len(frame[1])
+                return *frame, addr
+
+    def _twice(self, data: bytes, addr: Any) -> bool:
+        now = time.monotonic()
+        seen, came_from, at = self._before
+        self._before = data, addr, now
+        return data == seen and addr == came_from and now - at < TWICE_S
+
+
+def _frame(data: bytes, rates: tuple[str, ...]) -> tuple[str, bytearray] | None:
+    """The bit rate and the frame of a datagram; None where it is none, or of another bit rate."""
+    try:
+        rate, text = data.split()
+        name, frame = rate.decode("ascii"), bytearray(unhexlify(text))
+    except ValueError:
+        return None
+    return (name, frame) if name in rates else None
+
+
+def _is_late(sent: int, heard: int) -> bool:
+    """Whether an I-block answers another block than the one that was sent (both by their PCB)."""
+    numbered = sent & 0xE2 == 0x02 or sent & 0xE6 == 0xA2
+    return numbered and heard & 0xE2 == 0x02 and (sent ^ heard) & 1 == 1
