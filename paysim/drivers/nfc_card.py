@@ -4,7 +4,7 @@ nfcpy's drivers select the card and carry frames; the rest of ISO-DEP is `emv.is
 answer RATS by themselves, with our ATS; over UDP we do.
 
 Source: nfcpy 1.0.4. Assumed: a reader that does not say the size of its frames takes 256 bytes (EMV wants
-it so), as far as the chip can; a card that was torn out comes back after a second.
+it so), as far as the chip can.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from paysim.codec.isodep import FRAME_SIZES, MAX_FRAME, Ats, Rats, frame_size_index
-from paysim.core.errors import DecodeError, LinkClosed, LinkTimeout, LocalProtocolError, NoReader
-from paysim.emv.isodep import Apdu, Halt, IsoDep, Send, Silence, Step, Work
+from paysim.core.errors import DecodeError, LinkClosed, LinkTimeout, NoReader, UsageError
+from paysim.emv.isodep import MAX_RESPONSE, Apdu, Halt, IsoDep, Send, Silence, Step, Work
 
 from .driver import SoftCard
 from .nfc_frontend import MEND, STUMBLES, is_radio, nfcpy, opened
@@ -26,18 +26,22 @@ __all__ = ["UID", "CardHost"]
 UID: Final = bytes.fromhex("08505301")
 """The number of our card: 08 says that it is no fixed one, and the chips insist on it."""
 
-_AWAY_S: Final = 1.0
+_EDC: Final = 2
+_MAX_FWI: Final = 14
+_MAX_HISTORICAL: Final = 15
 _FWI_CHIP: Final = 7
 _FWI_RADIO: Final = 9
 _LISTEN_S: Final = 0.5
 
 
 class CardHost:
-    """A card in software before a reader's field: PN53x and RC-S380 chips, or the radio over UDP.
+    """A card for a reader's field; `insert` it, then `serve` it in a thread or here.
 
-    `uid` has four bytes and begins with 08. `fwi` is how long the reader lets the card think (302 us x 2^fwi,
-    and as often again as it is asked); None takes 7, the most that EMV allows, and 9 over UDP. `told` hears
-    what happens, for people. Raises NoReader.
+    `reader` is a chip that can be a card, or udp:HOST:PORT, where it is listened for readers. `uid` has four
+    bytes and begins with 08. `fwi` is how long a reader is to let the card think (302 us x 2^fwi, and as long
+    again as often as it is asked); None takes 7, the most that EMV allows, and 9 over UDP. `tear_at` takes
+    the card out at that command (from 1, of each time in the field), before it has it unless it is `heard`.
+    `said` is called with what a person is to know. One thread serves; `remove` may be called by any.
     """
 
     def __init__(
@@ -48,59 +52,113 @@ class CardHost:
         uid: bytes = UID,
         fwi: int | None = None,
         historical: bytes = b"",
-        told: Callable[[str], None] = lambda _: None,
+        tear_at: int = 0,
+        heard: bool = True,
+        said: Callable[[str], None] | None = None,
     ) -> None:
-        if len(uid) != 4 or uid[0] != UID[0]:
-            raise LocalProtocolError("the number of a card in software has four bytes and begins with 08")
-        self.card = card
+        if len(uid) != len(UID) or uid[0] != UID[0]:
+            raise UsageError("the number of a card in software has four bytes and begins with 08")
+        if fwi is not None and not 0 <= fwi <= _MAX_FWI:
+            raise UsageError(f"FWI is 0 to {_MAX_FWI}, not {fwi!r}")
+        if len(historical) > _MAX_HISTORICAL:
+            raise UsageError(f"a card has {_MAX_HISTORICAL} historical bytes at most")
         self.reader = reader
+        self.tear_at = tear_at
+        self.heard = heard
         self.commands = 0
-        self._saved = getattr(card, "saved", None)
-        self._frontend = opened(reader)
+        """How many commands it has had in this field."""
+        self._card = card
+        self._saved: Callable[[], None] = getattr(card, "saved", _nothing)
+        self._said = said or _nothing
         self._uid = uid
-        self._told = told
-        most = min(self._frontend.max_recv_data_size + 2, MAX_FRAME)
-        fsc = FRAME_SIZES[frame_size_index(most)]
         usual = _FWI_RADIO if is_radio(reader) else _FWI_CHIP
-        self._machine = IsoDep(Ats(fsc, usual if fwi is None else fwi, historical=historical))
+        self._ats = Ats(fwi=usual if fwi is None else fwi, historical=historical)
+        self._machine = IsoDep(self._ats)
+        self._frontend: Any = None
+        self._thread: threading.Thread | None = None
 
     def __repr__(self) -> str:
         return f"CardHost({self.reader!r})"
 
-    def serve(self, stop: Callable[[], bool] = lambda: False) -> None:
-        """Be a card until `stop` says so, which is asked every half second.
+    @property
+    def inserted(self) -> bool:
+        """Whether the card is there for a reader to find."""
+        return self._frontend is not None
 
-        Raises NoReader where the chip cannot be a card, the port is taken, or the reader is gone.
+    def insert(self) -> None:
+        """Put the card there; a reader finds it once it is served.
+
+        Raises NoReader where there is no chip at that place, or another listens at that port.
         """
-        nfc = nfcpy()
-        patience = _Patience(self._frontend, self._machine)
+        if self._frontend is not None:
+            return
+        frontend = opened(self.reader)
+        if is_radio(self.reader):
+            frontend.device.be_card()
+        most = min(frontend.max_recv_data_size + _EDC, MAX_FRAME)
+        self._machine = IsoDep(self._ats._replace(fsc=FRAME_SIZES[frame_size_index(most)]))
+        self._frontend = frontend
+
+    def remove(self) -> None:
+        """Take the card away, within half a second. Nothing where it is not there."""
+        frontend, self._frontend = self._frontend, None
+        if frontend is not None:
+            frontend.close()
+
+    def serve(self) -> None:
+        """Answer until the card is taken away or torn.
+
+        Raises NoReader as `insert` does, where the chip cannot be a card, and where it is gone.
+        """
+        self.insert()
+        frontend = self._frontend
+        patience = _Patience(frontend, self._machine)
         patience.start()
         try:
-            while not stop():
-                target = self._listened(nfc)
-                if target is None:
-                    continue
-                self._told("a reader's field")
-                torn = self._session(nfc, target, patience, stop)
-                self._machine.field_off()
-                self.card.power_off()
-                self._told("torn out of the field" if torn else "the field is off")
-                if torn:
-                    self._frontend.device.mute()
-                    time.sleep(_AWAY_S)
+            while frontend is not None and self._turn(frontend, patience):
+                pass
         except OSError as error:
-            if self._frontend.device is not None:
+            if frontend is self._frontend:
                 raise NoReader(f"{self.reader} is gone ({error}); {MEND}") from None
         finally:
             patience.stop()
+            if frontend is self._frontend:
+                self.remove()
 
-    def close(self) -> None:
-        """Take the card away."""
-        self._frontend.close()
+    def start(self) -> None:
+        """Insert the card and serve it in a thread of its own, which ends when it is taken away or torn."""
+        self.stop()
+        self.insert()
+        self._thread = threading.Thread(target=self.serve, name="paysim card by nfc", daemon=True)
+        self._thread.start()
 
-    def _listened(self, nfc: Any) -> Any:
+    def stop(self) -> None:
+        """Take the card away and wait for the thread's end."""
+        self.remove()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+            self._thread = None
+
+    # One field. ---------------------------------------------------------------------------------------
+
+    def _turn(self, frontend: Any, patience: _Patience) -> bool:
+        """A reader's field, if there is one by and by; whether the card is still there after it."""
+        target = self._listened(frontend)
+        if target is None:
+            return frontend is self._frontend
+        self._said("a reader has selected the card")
+        self.commands = 0
+        try:
+            return not self._session(frontend, target, patience)
+        finally:
+            self._machine.field_off()
+            self._card.power_off()
+            self._said("the field is off")
+
+    def _listened(self, frontend: Any) -> Any:
         """What nfcpy says of a reader that has selected the card; None where none has."""
-        target = nfc.clf.LocalTarget(
+        clf = nfcpy().clf
+        target = clf.LocalTarget(
             "106A",
             sens_res=bytearray.fromhex("0400"),
             sdd_res=bytearray(self._uid),
@@ -108,32 +166,33 @@ class CardHost:
             rats_res=bytearray(self._machine.ats.encode()),
         )
         try:
-            found = self._frontend.listen(target, _LISTEN_S)
-        except (nfc.clf.UnsupportedTargetError, NotImplementedError):
+            found = frontend.listen(target, _LISTEN_S)
+        except (clf.UnsupportedTargetError, NotImplementedError):
             raise NoReader(f"{self.reader}: this chip cannot be a card; see the README's table") from None
-        except (nfc.clf.CommunicationError, *STUMBLES):
+        except (clf.CommunicationError, *STUMBLES):
             return None
         return found if found is not None and found.tt4_cmd else None
 
-    def _session(self, nfc: Any, target: Any, patience: _Patience, stop: Callable[[], bool]) -> bool:
+    def _session(self, frontend: Any, target: Any, patience: _Patience) -> bool:
         """A reader's field, from RATS on; whether the card was torn out of it."""
-        exchange = self._frontend.exchange
+        clf = nfcpy().clf
         frame: Any = target.tt4_cmd
         if frame[0] != _RATS:
-            self._machine.activate(self._frame_size(target))
-        while not stop() and not _is_new_field(frame):
+            self._machine.activate(self._frame_size(frontend, target))
+        while frontend is self._frontend and not _is_new_field(frame):
             try:
                 step = self._step(frame, patience)
             except LinkClosed:
+                self._said("the card is torn out of the field")
                 return True
-            if isinstance(step, Halt):
-                self._send_last(nfc, step.frame)
-                break
             try:
-                frame = exchange(step.frame if isinstance(step, Send) else None, _LISTEN_S)
-            except nfc.clf.BrokenLinkError:
+                if isinstance(step, Halt):
+                    frontend.exchange(step.frame, 0)
+                    break
+                frame = frontend.exchange(step.frame if isinstance(step, Send) else None, _LISTEN_S)
+            except clf.BrokenLinkError:
                 break
-            except nfc.clf.CommunicationError:
+            except clf.CommunicationError:
                 frame = None
         return False
 
@@ -144,33 +203,38 @@ class CardHost:
         step = self._machine.receive(frame)
         return self._carried_out(step.command, patience) if isinstance(step, Apdu) else step
 
-    def _frame_size(self, target: Any) -> int:
+    def _carried_out(self, command: bytes, patience: _Patience) -> Step:
+        """The first frame of the response, if there is one and the reader is still there."""
+        self.commands += 1
+        torn = self.commands == self.tear_at
+        if torn and not self.heard:
+            raise LinkClosed("torn")
+        patience.begin()
+        try:
+            response = self._card.respond(command)
+        except LinkTimeout:
+            return Silence("the card does not answer")
+        finally:
+            self._saved()
+            there = patience.end()
+        if torn:
+            raise LinkClosed("torn")
+        if len(response) > MAX_RESPONSE:
+            self._said(f"the card's answer of {len(response)} bytes is longer than a response")
+            raise LinkClosed("too long")
+        return self._machine.answer(response) if there else _NOTHING
+
+    def _frame_size(self, frontend: Any, target: Any) -> int:
         """The reader's, where the driver has answered RATS; not all say what the reader asked for."""
         try:
             asked = Rats.decode(bytes(target.rats_cmd or b"")).fsd
         except DecodeError:
             asked = MAX_FRAME
-        return min(asked, int(self._frontend.max_send_data_size) + 2)
+        return min(asked, int(frontend.max_send_data_size) + _EDC)
 
-    def _carried_out(self, command: bytes, patience: _Patience) -> Step:
-        """The first frame of the response, if there is one and the reader is still there."""
-        patience.begin()
-        try:
-            response = self.card.respond(command)
-            self.commands += 1
-            if self._saved is not None:
-                self._saved()
-        except LinkTimeout:
-            return Silence("the card does not answer")
-        finally:
-            there = patience.end()
-        return self._machine.answer(response) if there else _NOTHING
 
-    def _send_last(self, nfc: Any, frame: bytes) -> None:
-        try:
-            self._frontend.exchange(frame, 0)
-        except nfc.clf.Error:
-            pass
+def _nothing(*_: object) -> None:
+    pass
 
 
 _RATS: Final = 0xE0

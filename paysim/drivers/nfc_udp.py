@@ -32,6 +32,9 @@ TWICE_S: Final = 0.005
 _SHORTEST_S: Final = 0.15
 """How long a reader waits for an answer at least: two processes on one machine stand in for a chip."""
 
+_LISTEN_S: Final = 0.1
+"""How long a card listens before it looks up."""
+
 _MAX_DATAGRAM: Final = 1024
 
 
@@ -49,18 +52,35 @@ class Radio(nfc.clf.udp.Device):  # type: ignore[misc]  # nfcpy has no types
         self._path = f"udp:{host}:{port}"
         self._vendor_name, self._device_name, self._chipset_name = "nfcpy", "radio", "UDP"
         self.patience_s: float | None = None
+        self._is_card = False
         self._before: tuple[bytes, Any, float] = (b"", None, 0.0)
 
-    def _bind_socket(self, time_to_return: float) -> bool:
-        del time_to_return
+    def be_card(self) -> None:
+        """Listen at this address from now on; raises NoReader where that cannot be."""
+        self._create_socket()
         try:
             self.socket.bind(self.addr)
         except OSError as error:
-            mend = (
-                "is another card there? Take another port" if error.errno == errno.EADDRINUSE else str(error)
-            )
+            self.socket.close()
+            taken = error.errno == errno.EADDRINUSE
+            mend = "another card is there; take another port" if taken else str(error)
             raise NoReader(f"{self._path} cannot be listened at: {mend}") from None
-        return True
+        self._is_card = True
+        self.patience_s = _LISTEN_S
+
+    def _bind_socket(self, time_to_return: float) -> bool:
+        del time_to_return
+        return self._is_card
+
+    def mute(self) -> None:
+        """Turn the field off; a card listens on."""
+        if not self._is_card:
+            super().mute()
+
+    def close(self) -> None:
+        """Turn the field off, and leave the address to others."""
+        self._is_card = False
+        self.mute()
 
     def send_cmd_recv_rsp(self, target: Any, data: Any, timeout: float) -> Any:
         """The answer to a reader's frame; what answers an earlier block is passed over."""
