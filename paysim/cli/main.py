@@ -27,6 +27,7 @@ A sandbox for payments: real protocols, no real money. Examples:
   paysim pay 'weixin://wxpay/...'          be the phone that scans its code
   paysim demo                              pay over each channel, refund, decline, lose an answer and find it
   paysim tap --card visa --amount 9.90     hold a card to a terminal; --trace shows each byte
+  paysim card --profile visa               be a card in the virtual reader; paysim tap --driver pcsc pays
   paysim decode 000201...6304A13A          what is in a code, and what is wrong with it
   paysim decode photo.png --json           the same for a picture, for programs
   paysim qr --field 59="Tea House" ...     make a code
@@ -198,9 +199,31 @@ for. What an e-cash card approves offline is cleared at once.
   paysim tap --card unionpay --amount 9.90 --trace
   paysim tap --card visa --amount 9.90 --record tap.jsonl
   paysim tap --replay tap.jsonl --trace
+  paysim tap --driver pcsc --amount 9.90
+
+With --driver the card is whatever is held to a real reader. One of our own (paysim card) pays; a stranger's
+is read with SELECT, GET DATA and READ RECORD alone, and nothing is charged; --allow-gpo asks it for GET
+PROCESSING OPTIONS too, amount zero, online only. Without --amount any card is only read.
 
 Exit codes: 0 paid (a replay: approved, as recorded), 1 declined, not decided, or not as recorded, 2 no such
-card, 64 wrong usage.
+card, or none came, 3 a card was read and nothing charged, 64 wrong usage.
+"""
+_ABOUT_CARD: Final = """\
+The card is one of the keys folder: the issuer of `paysim tap --driver ... --keys DIR` knows it, and what it
+remembers (its counter, its balance) lies in the folder, so that a second run goes on. The driver is vpcd
+(vsmartcard's virtual reader, which pcscd shows to every PC/SC program; vpcd:PORT where it listens elsewhere),
+nfc:usb (a PN532, PN533 or RC-S380) or nfc:udp:HOST:PORT (a radio without hardware: paysim tap says the same).
+
+  paysim card --profile visa                         and in another shell:
+  paysim tap --driver pcsc --amount 12.80
+
+Exit codes: 0 taken away (Ctrl-C), 1 no reader, 2 no such card, 64 wrong usage.
+"""
+_ABOUT_READERS: Final = """\
+Readers of the machine's smart card service (PC/SC), and USB readers that nfcpy drives. --watch shows what
+comes and goes until Ctrl-C, with --json one object a line.
+
+Exit codes: 0 there is a reader, 1 there is none, 64 wrong usage.
 """
 _ABOUT_QR: Final = """\
 Example, a code for 12.80 CNY:
@@ -267,6 +290,46 @@ def _tap(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--record", default="", metavar="FILE", help="write it down, card number and all")
     parser.add_argument("--replay", default="", metavar="FILE", help="play a recorded tap, without its card")
     parser.add_argument("--seed", type=int, default=7, help="the sandbox's seed (7)")
+    reader = parser.add_argument_group("a real reader")
+    reader.add_argument(
+        "--driver", default="", metavar="NAME", help="pcsc, pcsc:PART OF NAME, nfc:usb or nfc:udp:HOST:PORT"
+    )
+    reader.add_argument("--keys", default="", metavar="DIR", help="the cards' keys folder (./.paysim)")
+    reader.add_argument(
+        "--wait", type=float, default=60.0, metavar="S", help="how long a card is waited for (60 seconds)"
+    )
+    reader.add_argument(
+        "--allow-gpo", action="store_true", help="a stranger's card: GPO too; its counter rises by one"
+    )
+    reader.add_argument(
+        "--ca-keys", default="", metavar="FILE", help="a stranger's card: check its certificates by these"
+    )
+
+
+def _card(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--profile", required=True, metavar="NAME", help="visa, unionpay, unionpay-ecash, ..."
+    )
+    parser.add_argument(
+        "--driver", default="vpcd", metavar="NAME", help="vpcd (the default), nfc:usb or nfc:udp:HOST:PORT"
+    )
+    parser.add_argument("--slot", type=int, choices=(0, 1), default=0, help="of the virtual reader (0)")
+    parser.add_argument("--protocol", choices=("T0", "T1"), default="T1", help="of the virtual reader (T1)")
+    parser.add_argument(
+        "--tear-at", type=int, default=0, metavar="N", help="tear it out at this command, once, from 1"
+    )
+    parser.add_argument("--keys", default="", metavar="DIR", help="the keys folder (./.paysim)")
+
+
+def _readers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--driver",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="look there alone: pcsc, nfc, nfc:udp:HOST:PORT; repeat it",
+    )
+    parser.add_argument("--watch", action="store_true", help="go on, and say what comes and goes")
 
 
 _COMMANDS: Final = {
@@ -275,6 +338,8 @@ _COMMANDS: Final = {
     "run": (_run_options, "run a program whose wallet calls lead to a sandbox", _ABOUT_RUN),
     "pay": (_pay, "be the phone: pay what a merchant shows", _ABOUT_PAY),
     "tap": (_tap, "hold a card to a contactless terminal", _ABOUT_TAP),
+    "card": (_card, "put a card in software before a real reader", _ABOUT_CARD),
+    "readers": (_readers, "list card readers, and the cards before them", _ABOUT_READERS),
     "decode": (_decode, "say what a text, a picture or a file is", _ABOUT_DECODE),
     "qr": (_qr, "make a QR code or a Code 128", _ABOUT_QR),
     "verify": (_verify, "check a journal: chain, replay, every invariant", ""),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from argparse import Namespace
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -23,7 +24,18 @@ from . import given
 from .given import UnreadableError
 from .screen import Screen
 
-__all__ = ["run"]
+__all__ = [
+    "NOT_PAID",
+    "PAID",
+    "result",
+    "run",
+    "show_result",
+    "show_taps",
+    "show_trace",
+    "traced",
+    "width",
+    "write_record",
+]
 
 PAID: Final = 0
 NOT_PAID: Final = 1
@@ -40,9 +52,14 @@ def run(arguments: Namespace, screen: Screen) -> int:
     """Tap, or play a recorded tap. 0 paid, 1 not paid, 2 no such card."""
     if arguments.replay:
         return _replay(arguments, screen)
+    if arguments.driver not in ("", "loopback"):
+        from . import tap_driver
+
+        return tap_driver.run(arguments, screen)
     if not arguments.card or not arguments.amount:
         raise UsageError(
-            "give --card NAME and --amount CNY, or --replay FILE: paysim tap --card visa --amount 9.90"
+            "give --card NAME and --amount CNY, or --replay FILE, or --driver NAME: "
+            "paysim tap --card visa --amount 9.90"
         )
     if arguments.card not in PROFILES:
         text = f"there is no card {arguments.card!r}; there are {', '.join(PROFILES)}"
@@ -64,10 +81,8 @@ def _pay(arguments: Namespace, screen: Screen) -> int:
         terminal.clear()
         _show(taps, order, card, arguments, screen)
         if record is not None:
-            record.touch(mode=0o600)
-            record.write_text(taps[-1].record(), encoding="utf-8")
-            screen.say(f"\nrecorded in {record}, with the card's number (a sandbox's)")
-        screen.result(_result(taps, order, arguments))
+            write_record(record, taps[-1], screen)
+        screen.result(result(taps, order, arguments))
     return PAID if taps[-1].approved else NOT_PAID
 
 
@@ -79,24 +94,41 @@ def _tapped(terminal: Terminal, order: Order, card: Card, pin: str | None) -> li
     return taps
 
 
-def _show(taps: list[Tap], order: Order, card: Card, arguments: Namespace, screen: Screen) -> None:
+def write_record(path: Path, tap: Tap, screen: Screen) -> None:
+    """Write a tap down, for its owner alone."""
+    path.touch(mode=0o600)
+    path.write_text(tap.record(), encoding="utf-8")
+    screen.say(f"\nrecorded in {path}, with the card's number (a sandbox's)")
+
+
+def show_taps(taps: list[Tap], arguments: Namespace, screen: Screen) -> None:
+    """A heading for each of several taps, and each trace where it was asked for."""
     for number, tap in enumerate(taps, 1):
         if len(taps) > 1:
             screen.head(f"Tap {number} of {len(taps)}: {tap.outcome.text or tap.outcome}", tap.approved)
         if arguments.trace:
-            _show_trace(tap.trace, arguments.keep_pan, screen)
+            show_trace(tap.trace, arguments.keep_pan, screen)
+
+
+def _show(taps: list[Tap], order: Order, card: Card, arguments: Namespace, screen: Screen) -> None:
+    show_taps(taps, arguments, screen)
     last = taps[-1]
     verdict = f"{'paid' if last.approved else 'not paid'} ({last.outcome.text or last.outcome})"
     screen.head(f"{arguments.card}, {order.money}: {verdict}", last.approved)
     left = f", {Money('CNY', card.balance_minor)} left to spend offline" if card.balance_minor else ""
-    _show_result(last.result, screen, (("card", f"counter {card.counter}{left}"),))
+    show_result(last.result, screen, (("card", f"counter {card.counter}{left}"),))
     screen.say(f"\n{order.timeline()}\n")
     screen.say(order.receipt())
 
 
-def _show_trace(exchanges: Iterable[Exchange], keep_pan: bool, screen: Screen) -> None:
-    width = min(_WIDEST, max(_NARROWEST, shutil.get_terminal_size((trace.WIDTH, 0)).columns))
-    for line in trace.lines(exchanges, keep_pan=keep_pan, width=width):
+def width() -> int:
+    """How wide a trace may be here, in columns."""
+    return min(_WIDEST, max(_NARROWEST, shutil.get_terminal_size((trace.WIDTH, 0)).columns))
+
+
+def show_trace(exchanges: Iterable[Exchange], keep_pan: bool, screen: Screen) -> None:
+    """Each APDU, explained."""
+    for line in trace.lines(exchanges, keep_pan=keep_pan, width=width()):
         if line.head:
             screen.head(line.text)
         else:
@@ -104,13 +136,15 @@ def _show_trace(exchanges: Iterable[Exchange], keep_pan: bool, screen: Screen) -
     screen.say()
 
 
-def _show_result(result: Result | None, screen: Screen, more: Iterable[tuple[str, str]] = ()) -> None:
+def show_result(result: Result | None, screen: Screen, more: Iterable[tuple[str, str]] = ()) -> None:
+    """What the reader decided, and `more` rows."""
     rows = [*(trace.result_rows(result) if result else ()), *more]
     for name, words in rows:
         screen.say(f"  {name:<10}  {words}")
 
 
-def _result(taps: list[Tap], order: Order, arguments: Namespace) -> dict[str, Any]:
+def result(taps: list[Tap], order: Order, arguments: Namespace) -> dict[str, Any]:
+    """What became of the order, for programs."""
     found: dict[str, Any] = {
         "state": order.state.value,
         "book_state": order.book.state.value,
@@ -118,10 +152,11 @@ def _result(taps: list[Tap], order: Order, arguments: Namespace) -> dict[str, An
         "amount_minor": order.money.minor,
         "events": [msgspec.to_builtins(event) for event in order.events],
     }
-    return found | _traced([one for tap in taps for one in tap.trace], arguments)
+    return found | traced([one for tap in taps for one in tap.trace], arguments)
 
 
-def _traced(exchanges: Iterable[Exchange], arguments: Namespace) -> dict[str, Any]:
+def traced(exchanges: Iterable[Exchange], arguments: Namespace) -> dict[str, Any]:
+    """The trace for programs, where it was asked for."""
     if not arguments.trace:
         return {}
     return {"trace": list(trace.objects(exchanges, keep_pan=arguments.keep_pan))}
@@ -133,7 +168,7 @@ _OUTCOMES: Final = {Status.APPROVED: "approved", Status.DECLINED: "declined"}
 
 
 def _replay(arguments: Namespace, screen: Screen) -> int:
-    given_too = [name for name in ("card", "amount", "record", "pin") if getattr(arguments, name)]
+    given_too = [name for name in ("card", "amount", "record", "pin", "driver") if getattr(arguments, name)]
     if given_too:
         raise UsageError(f"--replay plays what is recorded; leave out --{given_too[0]}")
     try:
@@ -142,13 +177,13 @@ def _replay(arguments: Namespace, screen: Screen) -> int:
         raise UnreadableError("BAD_SESSION", f"{arguments.replay}: {error}") from None
     played = play(recorded)
     if arguments.trace:
-        _show_trace(played.trace, arguments.keep_pan, screen)
+        show_trace(played.trace, arguments.keep_pan, screen)
     purchase, outcome = recorded.purchase, _outcome(played)
     same = not played.differences
     how = "as recorded" if same else "not as recorded"
     amount = _amount(purchase.amount_minor, purchase.exponent)
     screen.head(f"recorded tap, {amount}: {outcome.replace('_', ' ')}, {how}", same and played.approved)
-    _show_result(played.result, screen)
+    show_result(played.result, screen)
     for difference in played.differences:
         screen.say(f"  {difference}")
     screen.result(
@@ -159,7 +194,7 @@ def _replay(arguments: Namespace, screen: Screen) -> int:
             "amount_minor": purchase.amount_minor,
             "events": [],
             "differences": [one._asdict() for one in played.differences],
-            **_traced(played.trace, arguments),
+            **traced(played.trace, arguments),
         }
     )
     return PAID if played.approved and same else NOT_PAID

@@ -33,7 +33,7 @@ from paysim.drivers.loopback import Loopback
 from paysim.drivers.session import Session
 from paysim.emv import masking
 from paysim.emv.entry_point import EntryPoint
-from paysim.emv.outcome import Cvm, IssuerResponse, Result, Status
+from paysim.emv.outcome import Cvm, Decision, IssuerResponse, Result, Status
 from paysim.emv.reader import Combination, Purchase, Reader, reader
 from paysim.issuer.accounts import DEFAULT_PIN
 from paysim.issuer.cards import CardStatus
@@ -47,6 +47,8 @@ from .trace import WIDTH, decided
 from .trace import text as explained
 
 if TYPE_CHECKING:
+    from paysim.emv.personalise import Personalisation
+
     from .cards import HeldCard
     from .engine import Draft, Engine
     from .order import Order
@@ -99,6 +101,11 @@ class Card:
         """Its application transaction counter."""
         return self._held().card.memory.atc
 
+    @property
+    def made(self) -> Personalisation:
+        """What its issuer made of it, its keys among it: `emv.card.Card(card.made)` is such a card, new."""
+        return self._held().card.made
+
     def report(self, status: str = "lost") -> Money:
         """Tell the issuer that it is "lost" or "stolen", or have it "blocked", or "active" again.
 
@@ -149,6 +156,27 @@ class Tap(NamedTuple):
             raise UsageError("no card was asked: there is nothing to record")
         outcome = session.outcome_of(self.result)
         return session.encode(Session(self.reader, self.purchase, self.trace, self.cards, outcome))
+
+
+class _Timed:
+    """A link, and how long its card took."""
+
+    def __init__(self, link: CardLink) -> None:
+        self._link = link
+        self.elapsed_s = 0.0
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """The link's own."""
+        return self._link.decisions
+
+    def transceive(self, data: bytes) -> bytes:
+        """The link's own, timed."""
+        begun = time.monotonic()
+        try:
+            return self._link.transceive(data)
+        finally:
+            self.elapsed_s += time.monotonic() - begun
 
 
 class _Payment:
@@ -265,17 +293,17 @@ class Terminal:
         return _told(tap, outcome, result, link.elapsed_ms, len(cards))
 
     def _tap_link(self, id: str, link: CardLink, count: int, pin: str | None) -> Tap:
-        engine, begun = self._engine, time.monotonic()
+        engine, timed = self._engine, _Timed(link)
         history, at_ms, draft = engine.history(id), engine.now_ms(), engine.draft()
         refusal = self._closed(history, at_ms) or self._window(draft, history, at_ms)
         if refusal is not None:
             draft.commit()
             return Tap(refusal, None, ())
         machine = EntryPoint(self._reader(history.shop), self._purchase(history, at_ms))
-        tap = _Payment(draft, history, None, machine, link, pin)
+        tap = _Payment(draft, history, None, machine, timed, pin)
         outcome, result = self._carried(tap, count)
         draft.commit()
-        return _told(tap, outcome, result, round((time.monotonic() - begun) * SECOND_MS), count)
+        return _told(tap, outcome, result, round(timed.elapsed_s * SECOND_MS), count)
 
     def _carried(self, tap: _Payment, count: int) -> tuple[Outcome, Result | None]:
         """What comes of the dialogue; a result of None wants the card again."""

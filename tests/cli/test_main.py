@@ -42,7 +42,7 @@ UNFORESEEN = "a fault of paysim itself"
 # Usage. -------------------------------------------------------------------------------------------------
 
 WRONG: list[tuple[tuple[str, ...], str]] = [
-    ((), "give a command: demo, serve, run, pay, tap, decode, qr, verify, bench, doctor"),
+    ((), "give a command: demo, serve, run, pay, tap, card, readers, decode, qr, verify, bench, doctor"),
     (("buy",), "invalid choice: 'buy'"),
     (("pay",), "CODE_URL|PREPAY_ID|H5_URL|IMAGE"),
     (("pay", "wx", "--outcome", "steal"), "invalid choice: 'steal'"),

@@ -1,0 +1,291 @@
+"""`paysim tap --driver`: a card at a real reader. One of our own pays, a stranger's is read."""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+import time
+from argparse import Namespace
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from paysim import CNY, Money, UsageError
+from paysim.core.errors import LinkClosed, LinkTimeout
+from paysim.crypto.ca_keys import MAX_SIZE, CaKey, decode_ca_keys
+from paysim.drivers.dialogue import Exchange
+from paysim.drivers.driver import Field, Present
+from paysim.drivers.registry import driver
+from paysim.emv.explain import Explained
+from paysim.emv.inspection import Done, Inspection, Step, Warn, without_cryptogram
+from paysim.emv.inspection_report import Report
+from paysim.sandbox import trace
+from paysim.sandbox.folder import SEED, holder, opened
+from paysim.sandbox.order import Order
+from paysim.sandbox.terminal import Tap, Terminal
+
+from . import given, tap
+from .card import keys_of
+from .screen import Screen
+
+__all__ = ["run"]
+
+NO_CARD: Final = 2
+READ: Final = 3
+
+_PRESENTATIONS: Final = 5
+"""How often a card that left the field is waited for again."""
+
+_PAUSE_S: Final = 0.2
+_MOST_S: Final = 86_400
+_CARDS: Final = ("iso14443-4", "contact")
+"""How the kinds begin that take commands."""
+
+_SHOP: Final = "Tea House"
+_COUNTER: Final = 0x9F36
+
+
+def run(arguments: Namespace, screen: Screen) -> int:
+    """Wait for a card, and let it pay or read it. 0 paid, 1 not paid, 2 no card came, 3 read alone."""
+    _check(arguments)
+    money = CNY(arguments.amount) if arguments.amount else None
+    if money is not None and money.minor <= 0:
+        raise UsageError("an order's amount is of more than nothing")
+    record = given.writable(arguments.record) if arguments.record else None
+    ca_keys = _ca_keys(arguments.ca_keys)
+    made, reader = driver(arguments.driver)
+    field = made.open(reader)
+    try:
+        visit = _Visit(field, arguments, screen)
+        met = _met(visit, ca_keys, pays=money is not None)
+        if met is None:
+            return _nobody(arguments, screen)
+        if met.report is None and money is not None:
+            return _pay(visit, met.present, money, record)
+        return _read(met, arguments, screen)
+    finally:
+        field.close()
+
+
+def _check(arguments: Namespace) -> None:
+    if arguments.card:
+        raise UsageError("at a real reader the card is what is held there; leave out --card")
+    if arguments.seed != SEED:
+        raise UsageError("the cards of a keys folder are those of seed 7; leave out --seed")
+    if not 0 < arguments.wait <= _MOST_S:
+        raise UsageError(f"--wait is a number of seconds, of more than nothing and {_MOST_S} at most")
+    if arguments.record and not arguments.amount:
+        raise UsageError("--record writes a payment down; give --amount too")
+
+
+def _ca_keys(name: str) -> tuple[CaKey, ...]:
+    """The keys of a file. Raises DecodeError, CertificateError or UnreadableError where it holds none."""
+    if not name:
+        return ()
+    path = given.file_at(name)
+    if path is None:
+        raise given.UnreadableError("NO_FILE", f"there is no file {name}")
+    return decode_ca_keys(given.to_text(given.read_file(path, 4 * MAX_SIZE), 4 * MAX_SIZE))
+
+
+# Waiting for a card. --------------------------------------------------------------------------------------
+
+
+class _Visit:
+    """The reader, and the cards that come to it."""
+
+    def __init__(self, field: Field, arguments: Namespace, screen: Screen) -> None:
+        self.field = field
+        self.arguments = arguments
+        self.screen = screen
+
+    def present(self, words: str) -> Present | None:
+        """The next card, alone in the field; None where none came in time. What is between is said."""
+        self.say(f"{words} ({self.field.reader}); Ctrl-C ends it")
+        end, held, crowd = time.monotonic() + self.arguments.wait, "", False
+        while (left := end - time.monotonic()) > 0:
+            try:
+                found = self.field.wait(min(left, 1.0))
+            except LinkClosed as error:  # another program holds the card
+                if str(error) != held:
+                    held = str(error)
+                    self.say(held)
+                time.sleep(min(_PAUSE_S, left))
+                continue
+            if found is None:
+                continue
+            if not found.kind.startswith(_CARDS):
+                if found.kind != held:
+                    held = found.kind
+                    self.say(f"this is {found.kind}, no card that pays; take it away")
+                self.field.removed(min(left, 1.0))
+                continue
+            if found.count < 2:
+                return found
+            if not crowd:
+                self.say("present one card only")
+                crowd = True
+            self.field.removed(min(left, 1.0))
+        return None
+
+    def say(self, words: str) -> None:
+        """A line that is read at once."""
+        self.screen.say(words)
+        self.screen.flush()
+
+
+class _Met(NamedTuple):
+    """A card, and what a stranger's says; None for one of ours that is to pay."""
+
+    present: Present
+    report: Report | None
+    exchanges: tuple[Exchange, ...]
+
+
+def _met(visit: _Visit, ca_keys: tuple[CaKey, ...], *, pays: bool) -> _Met | None:
+    """The first card that stays long enough to be told from others."""
+    words = "hold a card to the reader"
+    met: _Met | None = None
+    for _ in range(_PRESENTATIONS):
+        present = visit.present(words)
+        if present is None:
+            return met
+        met = _looked_at(visit, present, ca_keys, pays=pays)
+        if met.report is None or not met.report.ended:
+            return met
+        words = f"{met.report.ended}; hold it there again"
+    return met
+
+
+def _looked_at(visit: _Visit, present: Present, ca_keys: tuple[CaKey, ...], *, pays: bool) -> _Met:
+    arguments, exchanges = visit.arguments, list[Exchange]()
+    inspection = Inspection(
+        on=datetime.date.today(),
+        ca_keys=ca_keys,
+        allow_gpo=arguments.allow_gpo,
+        keep_pan=arguments.keep_pan,
+        unpredictable=secrets.token_bytes(4),
+    )
+    step: Step = inspection.start()
+    while not isinstance(step, Done):
+        if pays and inspection.ours:
+            return _Met(present, None, ())
+        if isinstance(step, Warn):
+            visit.screen.head(step.words)
+            visit.screen.flush()
+            step = inspection.go_on()
+        else:
+            step = _carried(inspection, present, step.command, exchanges)
+    return _Met(present, step.report, tuple(exchanges))
+
+
+def _carried(inspection: Inspection, present: Present, command: bytes, exchanges: list[Exchange]) -> Step:
+    exchanges.append(Exchange("command", data=command))
+    try:
+        answer = present.link.transceive(command)
+    except LinkTimeout as error:
+        exchanges.append(Exchange("response", "timeout", str(error)))
+        return inspection.lost("timeout")
+    except LinkClosed as error:
+        exchanges.append(Exchange("response", "transmission", str(error)))
+        return inspection.lost("transmission")
+    exchanges.append(Exchange("response", data=without_cryptogram(answer)))
+    return inspection.receive(answer)
+
+
+def _nobody(arguments: Namespace, screen: Screen) -> int:
+    text = f"no card came within {arguments.wait:g} seconds"
+    screen.complain(text)
+    screen.result({"error": text})
+    return NO_CARD
+
+
+# A stranger's card, or one that is only to be read. -------------------------------------------------------
+
+
+def _read(met: _Met, arguments: Namespace, screen: Screen) -> int:
+    report = met.report
+    if report is None:
+        raise UsageError("this card was not read")
+    if arguments.trace:
+        tap.show_trace(met.exchanges, arguments.keep_pan, screen)
+    whose = "a card of a sandbox" if report.ours else "a stranger's card"
+    number = report.pan or "its number is in nothing that was read"
+    screen.head(f"{whose}, {met.present.kind}: {number}; read, and nothing charged")
+    for node in report.tree():
+        _show_node(node, screen)
+    if not report.applications:
+        screen.say("  no application of a payment card answers")
+    for title, rows in (("done", report.done), ("not done", report.not_done)):
+        for at, row in enumerate(rows):
+            screen.say(f"  {'' if at else title:<8}  {row}")
+    if report.ended:
+        screen.say(f"  {'ended':<8}  early: {report.ended}")
+    screen.result(_read_result(met, report, arguments))
+    return READ
+
+
+def _show_node(node: Explained, screen: Screen) -> None:
+    for line in trace.node_lines(node, 2, tap.width()):
+        screen.say(line)
+
+
+def _read_result(met: _Met, report: Report, arguments: Namespace) -> dict[str, Any]:
+    return {
+        "state": None,
+        "book_state": None,
+        "outcome": "read",
+        "amount_minor": None,
+        "events": [],
+        "card": {
+            "kind": met.present.kind,
+            "ours": report.ours,
+            "pan": report.pan,
+            "applications": [trace.as_object(node) for node in report.tree()],
+        },
+        "done": list(report.done),
+        "not_done": list(report.not_done),
+        "ended": report.ended,
+        **tap.traced(met.exchanges, arguments),
+    }
+
+
+# A card of ours, that pays. -------------------------------------------------------------------------------
+
+
+def _pay(visit: _Visit, present: Present, money: Money, record: Path | None) -> int:
+    arguments, screen = visit.arguments, visit.screen
+    with opened(keys_of(arguments.keys)) as sandbox:
+        alice, shop = holder(sandbox), sandbox.shop(_SHOP)
+        if alice.balance().minor < money.minor:
+            alice.fund(money)
+        order, terminal = shop.create(money), shop.terminal()
+        taps = _taps(visit, present, terminal, order)
+        terminal.clear()
+        tap.show_taps(taps, arguments, screen)
+        _show_payment(taps[-1], order, visit.field.reader, screen)
+        if record is not None and taps[-1].reader is not None:
+            tap.write_record(record, taps[-1], screen)
+        screen.result(tap.result(taps, order, arguments))
+    return tap.PAID if taps[-1].approved else tap.NOT_PAID
+
+
+def _taps(visit: _Visit, present: Present, terminal: Terminal, order: Order) -> list[Tap]:
+    """The tap, and those after it where the card left the field too early."""
+    taps = [terminal.tap_link(order, present.link, count=present.count, pin=visit.arguments.pin)]
+    while taps[-1].result is None and taps[-1].reader is not None and len(taps) < _PRESENTATIONS:
+        again = visit.present(taps[-1].outcome.text or "hold the card there again")
+        if again is None:
+            break
+        taps.append(terminal.tap_link(order, again.link, count=again.count, pin=visit.arguments.pin))
+    return taps
+
+
+def _show_payment(last: Tap, order: Order, reader: str, screen: Screen) -> None:
+    verdict = f"{'paid' if last.approved else 'not paid'} ({last.outcome.text or last.outcome})"
+    screen.head(f"{order.money} at {reader}: {verdict}", last.approved)
+    counter = (last.result.data_record or {}).get(_COUNTER) if last.result else None
+    rows = [("card", f"counter {int.from_bytes(counter)}")] if counter else []
+    rows.append(("took", f"{last.elapsed_ms} ms"))
+    tap.show_result(last.result, screen, rows)
+    screen.say(f"\n{order.timeline()}\n")
+    screen.say(order.receipt())
