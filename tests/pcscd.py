@@ -9,6 +9,7 @@ Elsewhere, root starts it as it is, once a machine. pcsc-lite 2 with polkit want
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import os
 import shutil
 import signal
@@ -16,7 +17,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,6 +44,8 @@ def missing() -> str:
     """What keeps a daemon from being started here, with the line that mends it; "" where nothing does."""
     if sys.platform != "linux":
         return "pcscd with a virtual reader is tried on Linux alone"
+    if importlib.util.find_spec("smartcard") is None:
+        return "pyscard is missing: apt-get install libpcsclite-dev swig gcc && pip install 'paysim[pcsc]'"
     if program() is None:
         return "pcscd is missing: apt-get install pcscd"
     if driver() is None:
@@ -227,6 +229,3 @@ _NETWORK: Final = 0x40000000
 def _enter(namespace: Any) -> None:
     if _LIBC.setns(namespace.fileno(), _NETWORK) != 0:
         raise OSError(ctypes.get_errno(), "setns")
-
-
-assert threading

@@ -10,9 +10,9 @@ from paysim.core.errors import LinkClosed, LinkTimeout, NoReader
 from paysim.emv.card import Card
 from paysim.emv.outcome import Decision
 
-from .driver import Present
+from .driver import Present, SoftCard
 
-__all__ = ["Loopback", "LoopbackDriver", "LoopbackField"]
+__all__ = ["Loopback", "LoopbackDriver", "LoopbackField", "SoftLink"]
 
 
 class Loopback:
@@ -64,64 +64,97 @@ class Loopback:
             self.card.power_off()
 
 
-class LoopbackField:
-    """A field that a card of this process is put into (`insert`) and taken from (`remove`)."""
+class SoftLink:
+    """The link to any card of this process, `emv.card`'s or not."""
 
-    def __init__(self, card: Card | None = None) -> None:
+    decisions: tuple[Decision, ...] = ()
+
+    def __init__(self, card: SoftCard) -> None:
+        self.card = card
+        self._gone = False
+
+    def transceive(self, data: bytes) -> bytes:
+        """The card's answer. Raises LinkTimeout or LinkClosed where the card does, and is closed then."""
+        if self._gone:
+            raise LinkClosed("there is no card in the field")
+        try:
+            return self.card.respond(data)
+        except (LinkTimeout, LinkClosed):
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """The card leaves the field, and forgets what it does not keep."""
+        if not self._gone:
+            self._gone = True
+            self.card.power_off()
+
+
+class LoopbackField:
+    """The field over a table: the card that its driver's hands lay there."""
+
+    def __init__(self, table: LoopbackDriver) -> None:
         self.reader = "loopback"
-        self._card = card
-        self._link: Loopback | None = None
+        self._table = table
+        self._link: Loopback | SoftLink | None = None
         self._closed = False
 
-    def insert(self, card: Card) -> None:
-        """Lay this card into the field."""
-        self.remove()
-        self._card = card
-
-    def remove(self) -> None:
-        """Take the card away."""
-        self._leave()
-        self._card = None
-
     def wait(self, timeout_s: float) -> Present | None:  # noqa: ARG002
-        """The card that lies there, activated; None at once where none does: no other thread brings one."""
+        """The card that lies there, activated; None at once where none does: nobody else brings one."""
         if self._closed:
             raise LinkClosed("the field is off")
-        self._leave()
-        if self._card is None:
+        self.leave()
+        card = self._table.card
+        if card is None:
             return None
-        self._link = Loopback(self._card)
+        self._link = Loopback(card) if isinstance(card, Card) else SoftLink(card)
         return Present(self._link)
 
     def removed(self, timeout_s: float) -> bool:  # noqa: ARG002
-        """Whether the field is empty."""
-        return self._card is None
+        """Whether no card lies there."""
+        return self._table.card is None
 
     def close(self) -> None:
         """Turn the field off."""
-        self._leave()
+        self.leave()
         self._closed = True
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """The card that was activated has no power any more."""
         if self._link is not None:
             self._link.close()
             self._link = None
 
 
 class LoopbackDriver:
-    """The driver of cards of this process: one field, with the card that it was made with."""
+    """The driver of cards of this process: one reader, and the card that `insert` lays on it."""
 
     name = "loopback"
 
-    def __init__(self, card: Card | None = None) -> None:
-        self._card = card
+    def __init__(self, card: SoftCard | None = None) -> None:
+        self.card = card
+        self._fields: list[LoopbackField] = []
 
     def readers(self) -> list[str]:
-        """The one reader, where there is a card for it."""
-        return [] if self._card is None else ["loopback"]
+        """The one reader."""
+        return ["loopback"]
 
     def open(self, reader: str = "") -> LoopbackField:
-        """The field. Raises NoReader where this process has no card, as at the prompt."""
-        if self._card is None or reader not in ("", "loopback"):
-            raise NoReader("loopback has a sandbox's own cards alone; paysim tap --card visa --amount 9.90")
-        return LoopbackField(self._card)
+        """The field. Raises NoReader for another name."""
+        if reader not in ("", "loopback"):
+            raise NoReader(
+                f"loopback has no reader {reader[:40]!r}; name none, and a sandbox's cards are there"
+            )
+        self._fields.append(LoopbackField(self))
+        return self._fields[-1]
+
+    def insert(self, card: SoftCard) -> None:
+        """Lay this card on the reader, in place of another."""
+        self.remove()
+        self.card = card
+
+    def remove(self) -> None:
+        """Take the card away."""
+        for field in self._fields:
+            field.leave()
+        self.card = None

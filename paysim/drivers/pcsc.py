@@ -347,6 +347,8 @@ class PcscField:
             if code == _TIMEOUT:
                 raise LinkTimeout("the card does not answer")
             raise LinkClosed(_words(code))
+        if not answer:
+            raise LinkClosed("the card left the field in the middle of a command")
         return bytes(answer)
 
     def _abandon(self) -> None:
