@@ -1,0 +1,46 @@
+"""What lies in PC/SC readers, asked of the smart card service alone: no card is touched, none is reset."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from . import pcsc
+
+__all__ = ["Slot", "slots"]
+
+# Source: winscard.h (PC/SC part 5), SCARD_STATE_...
+_PRESENT: Final = 0x20
+_EXCLUSIVE: Final = 0x80
+_MUTE: Final = 0x200
+
+
+class Slot(NamedTuple):
+    """A reader, and the ATR of its card; None where there is no card, empty where it does not answer."""
+
+    reader: str
+    atr: bytes | None
+    held: bool
+    """Whether a program has the card for itself."""
+
+
+def slots() -> list[Slot]:
+    """Every reader. Raises NoReader, with the line that mends it, where the service does not answer."""
+    scard = pcsc._scard()
+    context = pcsc._context(scard)
+    try:
+        names = pcsc._listed(scard, context)
+        if not names:
+            return []
+        asked = [(name, scard.SCARD_STATE_UNAWARE) for name in names]
+        code, states = scard.SCardGetStatusChange(context, 0, asked)
+        if code:
+            return [Slot(name, None, held=False) for name in names]
+        return [_slot(name, state, bytes(atr)) for name, state, atr in states]
+    finally:
+        scard.SCardReleaseContext(context)
+
+
+def _slot(name: str, state: int, atr: bytes) -> Slot:
+    if not state & _PRESENT:
+        return Slot(name, None, held=False)
+    return Slot(name, b"" if state & _MUTE else atr, held=bool(state & _EXCLUSIVE))
