@@ -18,7 +18,7 @@ from paysim.core.event import Record
 from paysim.core.money import Money
 from paysim.faults import Fault
 from paysim.operators.wechat.errors import CODES, OLD_CODES
-from paysim.operators.wechat.merchants import App, Merchant
+from paysim.operators.wechat.merchants import App, Merchant, Settings
 from paysim.operators.wechat.messages import order_body
 from paysim.operators.wechat.numbers import rfc3339
 from paysim.operators.wechat.payer import Invoke
@@ -291,6 +291,15 @@ async def _no_faults(asked: Asked) -> None:
     asked.platform.sandbox.faults.clear()
 
 
+async def _settings(asked: Asked) -> Settings:
+    return asked.platform.sandbox.wechat.settings
+
+
+async def _change_settings(asked: Asked) -> Settings:
+    changes = {k: v for k, v in msgspec.structs.asdict(asked.body).items() if v is not None}
+    return asked.platform.settle(changes)
+
+
 async def _rotate(asked: Asked) -> types.Rotated:
     overlap_ms, after_ms = (round(s * SECOND_MS) for s in (asked.body.overlap_s, asked.body.sign_after_s))
     secrets = asked.platform.sandbox.wechat.secrets
@@ -381,6 +390,10 @@ CALLS: Final[tuple[Call, ...]] = (
         types.JournalView,
         "The journal's records; as server-sent events for Accept: text/event-stream",
         {**_LIMIT, "after": "the position behind which to begin"},
+    ),
+    Call("GET", "/settings", _settings, None, Settings, "How WeChat Pay behaves where sources conflict"),
+    Call(
+        "POST", "/settings", _change_settings, types.SettingsChange, Settings, "Behave otherwise from now on"
     ),
     Call("POST", "/certificates", _rotate, types.Rotate, types.Rotated, "Rotate the platform certificate"),
     Call("POST", "/reset", _reset, None, types.JournalView, "Begin a new journal", fails=(409,)),

@@ -29,6 +29,7 @@ __all__ = [
     "RecordView",
     "Rotate",
     "Rotated",
+    "SettingsChange",
 ]
 
 Outcome = Literal[
@@ -39,6 +40,8 @@ KeyKind = Literal["request", "certificate", "public_key", "switching"]
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 Fen = Annotated[int, Meta(ge=0, le=10**15)]
 Text = Annotated[str, Meta(max_length=512)]
+PaidClose = Literal["ORDER_PAID", "INVALID_REQUEST", "TRADE_ERROR"]
+Ms = Annotated[int, Meta(ge=0, le=86_400_000)]
 
 
 class _In(msgspec.Struct, forbid_unknown_fields=True):
@@ -229,6 +232,22 @@ class JournalView(msgspec.Struct, frozen=True):
     position: int
     head: str
     records: list[RecordView]
+
+
+class SettingsChange(_In):
+    """How WeChat Pay behaves where sources conflict, from now on; what is not named stays."""
+
+    lenient_path: bool | None = None
+    closed_fields: bool | None = None
+    paid_close_code: PaidClose | None = None
+    paid_close_status: Literal[400, 403] | None = None
+    refund_ms: Ms | None = None
+    refund_gap_ms: Ms | None = None
+    close_gap_ms: Ms | None = None
+    auto_pay_ms: Ms | None = None
+    old_prepay_ids: bool | None = None
+    bill_hour: Annotated[int, Meta(ge=0, le=23)] | None = None
+    gzip_hash: Literal["content", "file"] | None = None
 
 
 class Rotate(_In):

@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import msgspec
+
 from paysim.core.clock import SystemClock
 from paysim.core.errors import UsageError
 from paysim.core.money import Money
@@ -75,6 +77,12 @@ class Platform:
         for name in PEOPLE:
             sandbox.person(name, balance=_BALANCE)
         return merchant
+
+    def settle(self, changes: Mapping[str, Any]) -> Settings:
+        """The settings with these changes, from now on and after a reset."""
+        self._settings = msgspec.structs.replace(self.sandbox.wechat.settings, **changes)
+        self.sandbox.wechat.settings = self._settings
+        return self._settings
 
     def start(self) -> None:
         """Let timers ring and callbacks go out."""

@@ -109,6 +109,8 @@ def good(caller: Caller, shop: Shop) -> dict[tuple[str, str], tuple[str, Any]]:
         ("DELETE", "/faults"): ("/faults", None),
         ("GET", "/ledger"): ("/ledger", None),
         ("GET", "/journal"): ("/journal?after=2&limit=3", None),
+        ("GET", "/settings"): ("/settings", None),
+        ("POST", "/settings"): ("/settings", {"refund_gap_ms": 60_000}),
         ("POST", "/certificates"): ("/certificates", {"overlap_s": 60}),
         ("POST", "/reset"): ("/reset", None),
     }
@@ -199,6 +201,8 @@ BAD: list[tuple[str, str, Any, int, str]] = [
     ("POST", "/faults", {"point": "answer", "delay_s": 0}, 400, ">= 0.001"),
     ("POST", "/faults", {"point": "answer", "per_s": 0}, 400, ">= 1"),
     ("POST", "/faults", {"point": "answer", "action": "error", "code": "OOPS"}, 400, "code is one of"),
+    ("POST", "/settings", {"bill_hour": 24}, 400, "<= 23"),
+    ("POST", "/settings", {"paid_close_code": "ORDER_GONE"}, 400, "Invalid enum value"),
     ("POST", "/certificates", {"overlap_s": -1}, 400, ">= 0"),
     ("POST", "/certificates", {"overlap_s": True}, 400, "Expected `float`"),
     ("POST", "/merchants", BIG, 413, "at most 262144 bytes"),

@@ -98,19 +98,20 @@ class Settings(msgspec.Struct, frozen=True):
     """How the platform behaves where sources conflict or say nothing; one for all merchants.
 
     `lenient_path` takes a signature over the decoded path, with a warning; `closed_fields` refuses unknown
-    body fields; `paid_close` is the code and status for closing a paid order; `refund_ms` how long a refund
-    is PROCESSING; `refund_gap_ms` the least time between two refunds of an order, and `close_gap_ms` between
-    ordering and closing; `auto_pay_ms` lets somebody pay each order after that time (None: nobody does);
-    `old_prepay_ids` lets a prepay id be paid after a
-    newer one was given; `bill_hour` is when a day's bills are ready;
-    `gzip_hash` whether a bill's SHA1 is over the "content" or the gzipped "file".
+    body fields; `paid_close_code` and `paid_close_status` answer the closing of a paid order; `refund_ms` is
+    how long a refund is PROCESSING; `refund_gap_ms` the least time between two refunds of an order, and
+    `close_gap_ms` between ordering and closing; `auto_pay_ms` lets somebody pay each order after that time
+    (None: nobody does); `old_prepay_ids` lets a prepay id be paid after a newer one was given; `bill_hour` is
+    when a day's bills are ready; `gzip_hash` whether a bill's SHA1 is over the "content" or the gzipped
+    "file".
 
     Assumed: every default. Source: facts/wechat 2.1, 2.2 and 9
     """
 
     lenient_path: bool = False
     closed_fields: bool = False
-    paid_close: tuple[str, int] = ("ORDER_PAID", 400)
+    paid_close_code: str = "ORDER_PAID"
+    paid_close_status: int = 400
     refund_ms: int = 0
     refund_gap_ms: int = 0
     close_gap_ms: int = 0

@@ -257,7 +257,7 @@ def close(asked: Asked) -> Done:
     if book.state in _OVER:
         return Done()
     if book.state in _PAID:
-        code, status = world.settings.paid_close
+        code, status = world.settings.paid_close_code, world.settings.paid_close_status
         raise refused(code, "该订单已支付，不能关单", "the order is paid; refund it instead", status=status)
     if _being_paid(book):
         raise refused(

@@ -428,7 +428,7 @@ def test_the_answer_to_closing_a_paid_order_is_a_switch() -> None:
     counter = Counter()
     counter.paid()
     assert said(counter.close()) == (400, "ORDER_PAID")
-    settle(counter, paid_close=("TRADE_ERROR", 403))
+    settle(counter, paid_close_code="TRADE_ERROR", paid_close_status=403)
     assert said(counter.close()) == (403, "TRADE_ERROR")
     assert counter.state() == "SUCCESS"
 
