@@ -28,6 +28,7 @@ NO_CARD: Final = 2
 _AWAY_S: Final = 1.0
 """How long a card that was torn out stays away, and how long a reader that is gone is waited for."""
 
+_ENDING_S: Final = 0.2
 _COMMAND_WIDTH: Final = 36
 _GPO: Final = 0xA8
 
@@ -106,6 +107,9 @@ class _Watched:
 class _Host(Protocol):
     """The card side of a driver."""
 
+    def insert(self) -> None:
+        """Put the card there; nothing where it is already. NoReader where there is no reader."""
+
     def serve(self) -> None:
         """Be there until the card is taken away or torn out, or the reader goes; NoReader where none is."""
 
@@ -159,21 +163,24 @@ def _slot(arguments: Namespace, rest: str) -> _Place:
 
 
 def _held(host: _Host, where: str, card: FolderCard, screen: Screen) -> int:
-    """Hold the card there until a signal ends it; what it did, then."""
+    """Hold the card there until a signal ends it. Raises NoReader where nothing is there."""
+    stopped = threading.Event()
+    _until_signalled(stopped)
+    host.insert()
     made, memory = card.card.made, card.card.memory
     balance = f", {memory.balance / 100:.2f} to spend offline" if memory.balance else ""
     screen.head(f"{card.id} {digits(made.pan)}, counter {memory.atc}{balance}")
     screen.say(f"{where}; Ctrl-C takes it away")
     screen.flush()
-    stopped, failures = threading.Event(), list[PaysimError]()
-    _until_signalled(stopped)
+    failures: list[PaysimError] = []
     thread = threading.Thread(
         target=_served, args=(host, stopped, failures, screen), name="paysim card", daemon=True
     )
     thread.start()
     stopped.wait()
-    host.remove()
-    thread.join()
+    while thread.is_alive():
+        host.remove()  # again where it was just about to be held there once more
+        thread.join(_ENDING_S)
     if failures:
         raise failures[0]
     screen.say(f"taken away after {card.commands} commands, counter {memory.atc}")
@@ -182,19 +189,21 @@ def _held(host: _Host, where: str, card: FolderCard, screen: Screen) -> int:
 
 
 def _served(host: _Host, stopped: threading.Event, failures: list[PaysimError], screen: Screen) -> None:
-    """The card is there, goes, and comes again, until it is stopped; no reader at the start is a failure."""
-    came = False
+    """The card is there, goes, and comes again, until it is stopped; a reader that is gone is waited for."""
+    away = False
     try:
         while not stopped.is_set():
             try:
+                host.insert()
+                if away:
+                    screen.say("       held there again")
+                    screen.flush()
                 host.serve()
-                came = True
-            except NoReader:
-                if not came:
-                    raise
-            if not stopped.wait(_AWAY_S if came else 0):
-                screen.say("       held there again")
-                screen.flush()
+            except NoReader as error:
+                if not away:
+                    screen.complain(f"{error}; waiting for it")
+            away = True
+            stopped.wait(_AWAY_S)
     except PaysimError as error:
         failures.append(error)
     finally:

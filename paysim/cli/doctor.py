@@ -1,4 +1,4 @@
-"""`paysim doctor`: what this machine has, and the one line that installs what it lacks."""
+"""`paysim doctor`: what this machine has, and the one line that installs or mends what it lacks."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, NamedTuple
 
+from . import doctor_readers
+from .doctor_readers import Look
 from .screen import Screen
 
 __all__ = ["run"]
@@ -27,9 +29,17 @@ _SERVE: Final = "pip install 'paysim[serve]'"
 class _Part(NamedTuple):
     name: str
     gives: str
-    found: Callable[[], str]
-    mend: str
+    found: Callable[[], str | Look]
+    mend: str = ""
+    """What installs it; a look that finds nothing says so itself."""
     needed: bool = False
+
+    def look(self) -> Look:
+        """What was found, or what mends it."""
+        found = self.found()
+        if isinstance(found, Look):
+            return found
+        return Look(found, "" if found else self.mend)
 
 
 def _package(name: str) -> Callable[[], str]:
@@ -90,17 +100,32 @@ _PARTS: Final = (
     _Part("curl", "paysim run: shell scripts", _version("curl"), "apt-get install curl"),
     _Part("hypothesis", "strategies for your tests", _package("hypothesis"), "pip install 'paysim[testing]'"),
     _Part("pytest", "fixtures for your tests", _package("pytest"), "pip install 'paysim[testing]'"),
+    _Part(
+        "nfcpy", "NFC readers, and a radio without hardware", _package("nfcpy"), "pip install 'paysim[nfc]'"
+    ),
+    _Part(
+        "pyscard",
+        "card readers by PC/SC",
+        _package("pyscard"),
+        "sudo apt-get install libpcsclite-dev swig gcc && pip install 'paysim[pcsc]'",
+    ),
+    _Part("pcscd", "the smart card service", doctor_readers.service),
+    _Part("polkit", "who may use the service", doctor_readers.polkit),
+    _Part("vpcd", "paysim card: the virtual reader", doctor_readers.virtual_reader),
+    _Part("vpcd's port", "who reaches the virtual reader", doctor_readers.port),
+    _Part("USB readers", "nfc:usb: their rights", doctor_readers.usb),
+    _Part("kernel", "nfc:usb: modules that grab readers", doctor_readers.kernel_modules),
     _Part("zbarimg", "a second opinion on our pictures", _program("zbarimg"), "apt-get install zbar-tools"),
 )
 
 
 def run(_arguments: Namespace, screen: Screen) -> int:
     """Look at each part. 0 where all that paysim needs is there, 1 where some of that is missing."""
-    looked = [(part, part.found()) for part in _PARTS]
-    missing = [part for part, found in looked if not found]
-    rows = [(part.name, found or "-", part.gives, "" if found else part.mend) for part, found in looked]
-    columns = ("part", "found", "what it gives", "install it with")
-    marked = [number for number, (_, found) in enumerate(looked) if not found]
+    looked = [(part, part.look()) for part in _PARTS]
+    missing = [part for part, look in looked if not look.found]
+    rows = [(part.name, look.found or "-", part.gives, look.mend) for part, look in looked]
+    columns = ("part", "found", "what it gives", "install or mend it with")
+    marked = [number for number, (_, look) in enumerate(looked) if not look.found]
     shown = len(columns) if missing else len(columns) - 1
     screen.table(columns[:shown], [row[:shown] for row in rows], marked=marked)
     screen.say()
@@ -110,8 +135,8 @@ def run(_arguments: Namespace, screen: Screen) -> int:
         {
             "valid": not broken,
             "parts": [
-                {"name": part.name, "found": found, "needed": part.needed, "mend": "" if found else part.mend}
-                for part, found in looked
+                {"name": part.name, "found": look.found, "needed": part.needed, "mend": look.mend}
+                for part, look in looked
             ],
         }
     )

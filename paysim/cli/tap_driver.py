@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from paysim import CNY, Money, UsageError
 from paysim.core.errors import LinkClosed, LinkTimeout
+from paysim.core.outcome import Reason
 from paysim.crypto.ca_keys import MAX_SIZE, CaKey, decode_ca_keys
 from paysim.drivers.dialogue import Exchange
 from paysim.drivers.driver import Field, Present
@@ -40,6 +41,11 @@ _MOST_S: Final = 86_400
 _CARDS: Final = ("iso14443-4", "contact")
 """How the kinds begin that take commands."""
 
+_HINTS: Final = {
+    Reason.WRONG_CRYPTOGRAM: "the card may be of another keys folder: give the --keys of `paysim card`",
+    Reason.REPLAYED: "where the card's memory was removed, remove the keys folder's taps.db too",
+    Reason.WRONG_COUNTER: "where the card's memory was removed, remove the keys folder's taps.db too",
+}
 _SHOP: Final = "Tea House"
 _COUNTER: Final = 0x9F36
 
@@ -286,6 +292,8 @@ def _show_payment(last: Tap, order: Order, reader: str, screen: Screen) -> None:
     counter = (last.result.data_record or {}).get(_COUNTER) if last.result else None
     rows = [("card", f"counter {int.from_bytes(counter)}")] if counter else []
     rows.append(("took", f"{last.elapsed_ms} ms"))
+    hint = _HINTS.get(last.outcome.reason) if last.outcome.reason else None
+    rows += [("hint", hint)] if hint else []
     tap.show_result(last.result, screen, rows)
     screen.say(f"\n{order.timeline()}\n")
     screen.say(order.receipt())

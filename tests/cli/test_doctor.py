@@ -38,7 +38,7 @@ def test_everything_is_there(paysim: Run, monkeypatch: pytest.MonkeyPatch) -> No
     ran = paysim("doctor")
     assert ran.code == 0
     assert "\nall there (" in ran.out
-    assert "install it with" not in ran.out
+    assert "mend it with" not in ran.out
 
 
 def test_what_is_not_needed_may_be_absent(paysim: Run, monkeypatch: pytest.MonkeyPatch) -> None:
