@@ -47,7 +47,7 @@ def initiated(card: FolderCard) -> bytes:
     aid = next(iter(card.card.made.fcis))
     card.respond(Command(0x00, 0xA4, 4, 0, aid, 256).encode())
     data = reader_data(card.card, ttq="26804000")
-    return card.respond(Command(0x80, 0xA8, 0, 0, data, 256).encode())
+    return card.respond(Command(0x80, 0xA8, 0, 0, bytes((0x83, len(data))) + data, 256).encode())
 
 
 def test_the_issuer_of_the_folder_knows_the_card(keys: Keyring) -> None:
