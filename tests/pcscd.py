@@ -107,8 +107,8 @@ class Pcscd:
         self._configure()
 
     def _configure(self) -> None:
-        (self.folder / "readers").mkdir()
-        (self.folder / "run").mkdir()
+        (self.folder / "readers").mkdir(exist_ok=True)
+        (self.folder / "run").mkdir(exist_ok=True)
         rows = {
             "FRIENDLYNAME": f'"{self.friendly}"',
             "DEVICENAME": f"/dev/null:0x{self.port:04X}",
@@ -178,8 +178,12 @@ class Pcscd:
             self.process.wait()
         self.process = None
 
-    def restart(self) -> None:
+    def rename(self, friendly: str) -> None:
+        """Stop it, and start it with readers of another name; a process has one daemon for all its life."""
         self.stop()
+        self.friendly = friendly
+        self.names = (f"{friendly} 00 00", f"{friendly} 00 01")
+        self._configure()
         self.start()
 
     def close(self) -> None:

@@ -67,6 +67,7 @@ _NO_SMARTCARD: Final = 0x8010000C
 _UNKNOWN_READER: Final = 0x80100009
 _READER_UNAVAILABLE: Final = 0x80100017
 _NO_READERS: Final = 0x8010002E
+_UNRESPONSIVE: Final = 0x80100066
 _DENIED: Final = 0x8010006A
 _GONE: Final = frozenset((_UNKNOWN_READER, _READER_UNAVAILABLE, _NO_READERS))
 
@@ -276,6 +277,10 @@ class PcscField:
         self._courier: _Courier | None = None
         self._stuck: _Courier | None = None
         self._closed = False
+        self._lost = False
+        """The connected card is known to be gone: a reset would fail, and confuse the service."""
+        self._doubt = False
+        """A reset has failed: the service takes the reader for empty, and overlooks a new card."""
 
     def __repr__(self) -> str:
         return f"PcscField({self.reader!r})"
@@ -315,6 +320,7 @@ class PcscField:
             except NoReader:
                 return True
             if code in _GONE or (not code and not any(map(self._is_present, states))):
+                self._lost = True
                 return True
             if time.monotonic() >= end:
                 return False
@@ -346,8 +352,10 @@ class PcscField:
             code &= 0xFFFFFFFF
             if code == _TIMEOUT:
                 raise LinkTimeout("the card does not answer")
+            self._lost = True
             raise LinkClosed(_words(code))
         if not answer:
+            self._lost = True
             raise LinkClosed("the card left the field in the middle of a command")
         return bytes(answer)
 
@@ -383,6 +391,9 @@ class PcscField:
                 if self._is_present(state):
                     return str(state[0]), empty
             empty = not code
+            found = self._overlooked() if self._doubt and empty else ""
+            if found:
+                return found, False
             if code and self._until(end):
                 continue
             if code in _GONE:
@@ -423,31 +434,55 @@ class PcscField:
         return self._context
 
     def _is_present(self, state: Any) -> bool:
-        scard, bits = self._scard, state[1]
-        return bool(bits & scard.SCARD_STATE_PRESENT) and not bits & scard.SCARD_STATE_MUTE
+        return bool(state[1] & self._scard.SCARD_STATE_PRESENT)
+
+    def _overlooked(self) -> str:
+        """The reader that has a card which the service does not see, "" for none."""
+        mode = self._scard.SCARD_SHARE_SHARED
+        for name in self._names:
+            self._disconnect()
+            if not self._revive(name, mode):
+                self._at = name
+                return name
+        return ""
 
     def _connect(self, name: str, *, fresh: bool) -> int:
         """Connect to the card and reset it, unless it has just come; what the service says, 0 for good."""
         scard = self._scard
         mode = scard.SCARD_SHARE_EXCLUSIVE if self._exclusive else scard.SCARD_SHARE_SHARED
         both = scard.SCARD_PROTOCOL_T0 | scard.SCARD_PROTOCOL_T1
-        if self._handle is not None and self._at == name:
-            code, protocol = scard.SCardReconnect(self._handle, mode, both, scard.SCARD_RESET_CARD)
-            if not code:
-                self._protocol = protocol
-                return 0
+        if self._handle is not None and self._at == name and not self._reset(mode, scard.SCARD_RESET_CARD):
+            return 0
         self._disconnect()
-        code, handle, protocol = scard.SCardConnect(self._context, name, mode, both)
+        self._at = name
+        code, self._handle, self._protocol = scard.SCardConnect(self._context, name, mode, both)
+        code &= 0xFFFFFFFF
+        if code == _UNRESPONSIVE:
+            return self._revive(name, mode)
         if code:
+            self._handle = None
+            return int(code)
+        self._lost = self._doubt = False
+        return 0 if fresh else self._reset(mode, scard.SCARD_RESET_CARD)
+
+    def _revive(self, name: str, mode: int) -> int:
+        """Power a card on that the service has given up: it came in place of another, too soon to be seen."""
+        direct = self._scard.SCARD_SHARE_DIRECT
+        code, self._handle, _ = self._scard.SCardConnect(self._context, name, direct, 0)
+        if code:
+            self._handle = None
             return int(code) & 0xFFFFFFFF
-        self._handle, self._protocol, self._at = handle, protocol, name
-        if not fresh:
-            code, protocol = scard.SCardReconnect(handle, mode, both, scard.SCARD_RESET_CARD)
-            if code:
-                self._disconnect()
-                return int(code) & 0xFFFFFFFF
-            self._protocol = protocol
-        return 0
+        return self._reset(mode, self._scard.SCARD_UNPOWER_CARD)
+
+    def _reset(self, mode: int, how: int) -> int:
+        """Reset the connected card; what the service says, 0 for good; not connected any more else."""
+        both = self._scard.SCARD_PROTOCOL_T0 | self._scard.SCARD_PROTOCOL_T1
+        code, self._protocol = self._scard.SCardReconnect(self._handle, mode, both, how)
+        self._lost = bool(code)
+        self._doubt = bool(code)
+        if code:
+            self._disconnect()
+        return int(code) & 0xFFFFFFFF
 
     def _presented(self) -> Present | None:
         """The connected card with what can be told of it; None where it has left already."""
@@ -484,7 +519,8 @@ class PcscField:
 
     def _disconnect(self) -> None:
         if self._handle is not None:
-            self._scard.SCardDisconnect(self._handle, self._scard.SCARD_RESET_CARD)
+            how = self._scard.SCARD_LEAVE_CARD if self._lost else self._scard.SCARD_RESET_CARD
+            self._doubt |= bool(self._scard.SCardDisconnect(self._handle, how))
             self._handle = None
 
     def _drop(self) -> None:

@@ -1,0 +1,408 @@
+"""Payments through the real daemon: our card in the virtual reader, pyscard as the terminal's reader."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from counts import count
+from driver_benches import PcscBench
+from pcscd import Pcscd
+from tap_counter import ECASH, PAYING, Counter, answered, states
+
+from paysim import Order, Sandbox
+from paysim.core.errors import LinkClosed, LinkError, LinkTimeout, NoReader
+from paysim.core.outcome import OutcomeKind
+from paysim.drivers.driver import Field
+from paysim.drivers.pcsc import Pcsc, PcscField, kind
+from paysim.drivers.vpcd import CardHost
+from paysim.emv.card import Card
+from paysim.sandbox.terminal import Tap
+from paysim.testing.drivers import GOOD, SELECT, ScriptedCard
+
+WAIT_S = 10.0
+
+
+class Bench(Counter):
+    """A shop's counter whose terminal has a real reader, and the hand that holds the card there."""
+
+    def __init__(self, sandbox: Sandbox, daemon: Pcscd, profile: str, **about: Any) -> None:
+        super().__init__(sandbox)
+        self.daemon = daemon
+        self.held = self.card(profile)
+        self.machine: Card = sandbox._engine.cards.held(self.held.id).card
+        self.about = {"port": daemon.port, "dial": daemon.dial, **about}
+        self.host = CardHost(self.machine, **self.about)
+        self.field: Field = Pcsc(timeout_s=1).open(daemon.names[0])
+
+    def link_tap(self, order: Order) -> Tap:
+        """The card, found and tapped."""
+        if not self.host.inserted:
+            self.host.start()
+        present = self.field.wait(WAIT_S)
+        assert present is not None, self.daemon.log()
+        return self.terminal.tap_link(order, present.link, count=present.count)
+
+    def settled(self) -> None:
+        """After clearing, the card's book is written, and every book agrees."""
+        self.terminal.clear()
+        self.sandbox.verify()
+
+    def close(self) -> None:
+        self.field.close()
+        self.host.stop()
+
+
+@contextlib.contextmanager
+def benched(daemon: Pcscd, profile: str, **about: Any) -> Iterator[Bench]:
+    with Sandbox(seed=6) as sandbox:
+        bench = Bench(sandbox, daemon, profile, **about)
+        try:
+            yield bench
+        finally:
+            bench.close()
+
+
+@pytest.mark.parametrize("protocol", ["T1", "T0"])
+@pytest.mark.parametrize("profile", PAYING)
+def test_each_card_pays(daemon: Pcscd, profile: str, protocol: str) -> None:
+    with benched(daemon, profile, protocol=protocol) as bench:
+        before = bench.machine.memory.atc
+        for number in range(1, 4):
+            order = bench.order(990)
+            tap = bench.link_tap(order)
+            assert tap.approved, tap.timeline()
+            assert bench.machine.memory.atc == before + number
+            bench.settled()
+            assert states(order) == ("CAPTURED", "CAPTURED")
+        if profile in ECASH:
+            assert bench.machine.memory.balance == 10_000 - 3 * 990
+        else:
+            assert bench.spent == 3 * 990
+
+
+@pytest.mark.parametrize("profile", PAYING)
+def test_a_reader_and_a_loopback_carry_the_same_bytes(daemon: Pcscd, profile: str) -> None:
+    with Sandbox(seed=6) as sandbox:
+        counter = Counter(sandbox)
+        near = counter.tap(counter.order(990), profile)
+    with benched(daemon, profile) as bench:
+        far = bench.link_tap(bench.order(990))
+    assert _lines(far) == _lines(near)
+
+
+def _lines(tap: Tap) -> list[tuple[str, bytes]]:
+    """Commands and answers, without what a card's own key and the clock make of them."""
+    return [
+        (line.kind, line.data[:4] if line.kind == "command" else line.data[-2:])
+        for line in tap.trace
+        if line.kind in ("command", "response")
+    ]
+
+
+@pytest.mark.parametrize("profile", ["unknown", "expired", "blocked"])
+def test_a_card_that_cannot_pay_is_told_so(daemon: Pcscd, profile: str) -> None:
+    with Sandbox(seed=6) as sandbox:
+        counter = Counter(sandbox)
+        order, near = counter.bought(990, profile)
+        expected = states(order)
+    with benched(daemon, profile) as bench:
+        order = bench.order(990)
+        assert answered(bench.link_tap(order)) == answered(near)
+        assert states(order) == expected
+        bench.settled()
+
+
+# Tears. -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("heard", [False, True], ids=["unheard", "heard"])
+@pytest.mark.parametrize("profile", ["unionpay", "visa", "unionpay-ecash"])
+def test_a_card_torn_at_any_command_pays_once(daemon: Pcscd, profile: str, heard: bool) -> None:
+    at = 0
+    while at < 20:
+        at += 1
+        with benched(daemon, profile, tear_at=at, heard=heard) as bench:
+            order = bench.order(990)
+            tap = bench.link_tap(order)
+            torn = bench.host.commands >= at
+            bench.host.tear_at = 0
+            for _ in range(3):
+                if tap.outcome.kind is not OutcomeKind.TRY_AGAIN:
+                    break
+                bench.host.stop()
+                tap = bench.link_tap(order)
+            if order.state.value == "UNKNOWN":
+                order.query()
+            assert tap.approved, (at, tap.timeline())
+            bench.settled()
+            assert states(order) == ("CAPTURED", "CAPTURED")
+            if profile in ECASH:
+                assert bench.machine.memory.balance == 10_000 - 990
+            else:
+                assert bench.spent == 990
+            if not torn:
+                assert at > 3
+                return
+    pytest.fail("a tap has no end")
+
+
+def test_a_card_that_falls_silent_in_a_payment_is_wanted_again(daemon: Pcscd) -> None:
+    class Silent:
+        def __init__(self, card: Card) -> None:
+            self.card, self.silent = card, True
+
+        def respond(self, command: bytes) -> bytes:
+            if self.silent and command[1] == 0xA8:
+                raise LinkTimeout("says nothing")
+            return self.card.respond(command)
+
+        def power_off(self) -> None:
+            self.card.power_off()
+
+    with benched(daemon, "unionpay") as bench:
+        silent = Silent(bench.machine)
+        bench.host = CardHost(silent, **bench.about)
+        order = bench.order(990)
+        tap = bench.link_tap(order)
+        assert tap.outcome.kind is OutcomeKind.TRY_AGAIN
+        assert any(line.step == "timeout" for line in tap.trace)
+        assert order.state.value != "UNKNOWN", "nothing was asked of the issuer"
+        with pytest.raises(LinkTimeout, match="take the card away"):
+            bench.field.wait(0.1)
+        bench.host.stop()
+        silent.silent = False
+        assert bench.link_tap(order).approved
+        bench.settled()
+
+
+# The daemon, other programs, readers. -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def restarted(daemon: Pcscd) -> Iterator[Pcscd]:
+    """The daemon, which may be stopped and renamed; as it was afterwards."""
+    name = daemon.friendly
+    yield daemon
+    daemon.rename(name)
+
+
+def test_a_daemon_that_stops_and_starts_again(restarted: Pcscd) -> None:
+    with benched(restarted, "unionpay") as bench:
+        assert bench.link_tap(bench.order(990)).approved
+        present = bench.field.wait(WAIT_S)
+        assert present is not None
+        restarted.stop()
+        with pytest.raises(LinkClosed):
+            present.link.transceive(SELECT)
+        begun = time.monotonic()
+        with pytest.raises(NoReader, match="pcscd"):
+            bench.field.wait(0.3)
+        assert bench.field.removed(0.3)
+        with pytest.raises(NoReader, match="pcscd"):
+            Pcsc().readers()
+        assert time.monotonic() - begun < 5
+        bench.host.stop()
+        restarted.start()
+        assert bench.link_tap(bench.order(990)).approved
+        bench.settled()
+
+
+def test_a_daemon_that_stops_in_the_middle_of_a_payment(restarted: Pcscd) -> None:
+    class Stops:
+        def __init__(self, card: Card) -> None:
+            self.card, self.armed = card, True
+
+        def respond(self, command: bytes) -> bytes:
+            answer = self.card.respond(command)
+            if self.armed and command[1] == 0xA8:
+                self.armed = False
+                restarted.process.kill()  # type: ignore[union-attr]
+                restarted.stop()
+            return answer
+
+        def power_off(self) -> None:
+            self.card.power_off()
+
+    with benched(restarted, "unionpay-ecash") as bench:
+        bench.host = CardHost(Stops(bench.machine), **bench.about)
+        order = bench.order(990)
+        assert bench.link_tap(order).outcome.kind is OutcomeKind.TRY_AGAIN
+        restarted.start()
+        bench.host.stop()
+        assert bench.link_tap(order).approved
+        bench.settled()
+        assert bench.machine.memory.balance == 10_000 - 990
+
+
+def test_a_reader_is_chosen_by_a_part_of_its_name_in_any_script(restarted: Pcscd) -> None:
+    restarted.rename("读卡器 Čtečka ①")
+    driver = Pcsc()
+    assert driver.readers() == list(restarted.names)
+    for part, names in {
+        "": restarted.names,
+        restarted.friendly[:3]: restarted.names,
+        restarted.friendly.upper(): restarted.names,
+        "00 01": restarted.names[1:],
+        restarted.names[0]: restarted.names[:1],
+    }.items():
+        field = driver.open(part)
+        assert field.reader == ", ".join(names)
+        field.close()
+    with pytest.raises(NoReader, match="00 01"):
+        driver.open("ACR122U")
+
+
+def test_of_two_readers_the_one_with_the_card_is_taken(daemon: Pcscd) -> None:
+    field = Pcsc().open(daemon.friendly)
+    for slot in (1, 0):
+        bench = PcscBench(daemon, slot=slot)
+        bench.insert(ScriptedCard({SELECT: GOOD + b"\x90\x00"}))
+        present = field.wait(WAIT_S)
+        assert present is not None
+        assert present.link.transceive(SELECT)
+        bench.close()
+        assert field.removed(WAIT_S)
+    field.close()
+
+
+def test_two_cards_in_two_slots_pay_at_once(daemon: Pcscd) -> None:
+    def pay(slot: int) -> None:
+        with Sandbox(seed=slot) as sandbox:
+            bench = Bench(sandbox, daemon, "unionpay", slot=slot)
+            bench.field.close()
+            bench.field = Pcsc().open(daemon.names[slot])
+            try:
+                for _ in range(5):
+                    assert bench.link_tap(bench.order(990)).approved
+                bench.settled()
+                paid.append(bench.spent)
+            finally:
+                bench.close()
+
+    paid: list[int] = []
+    threads = [threading.Thread(target=pay, args=(slot,)) for slot in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert paid == [4950, 4950]
+
+
+def test_another_program_holds_the_card(daemon: Pcscd) -> None:
+    with benched(daemon, "unionpay") as bench:
+        bench.host.start()
+        other = Pcsc().open(daemon.names[0])
+        assert other.wait(WAIT_S) is not None
+        order, begun = bench.order(990), time.monotonic()
+        with pytest.raises(LinkClosed, match="another program holds the card"):
+            bench.field.wait(0.2)
+        assert time.monotonic() - begun < 3
+        assert order.state.value == "CREATED"
+        other.close()
+        assert bench.link_tap(order).approved
+        bench.settled()
+
+
+def test_programs_share_a_card_if_both_want_to(daemon: Pcscd) -> None:
+    with benched(daemon, "unionpay") as bench:
+        bench.host.start()
+        fields = [Pcsc(exclusive=False).open(daemon.names[0]) for _ in range(2)]
+        presents = [field.wait(WAIT_S) for field in fields]
+        with pytest.raises(LinkClosed, match="reset"):
+            presents[0].link.transceive(SELECT)  # type: ignore[union-attr]
+        assert presents[1].link.transceive(SELECT)[-2:] == b"\x90\x00"  # type: ignore[union-attr]
+        for field in fields:
+            field.close()
+
+
+def test_a_field_closed_by_another_thread(daemon: Pcscd) -> None:
+    field = Pcsc().open(daemon.names[0])
+    threading.Timer(0.1, field.close).start()
+    with pytest.raises(LinkClosed):
+        field.wait(WAIT_S)
+
+
+def test_a_command_longer_than_the_service_carries(daemon: Pcscd) -> None:
+    bench = PcscBench(daemon)
+    bench.insert(ScriptedCard({SELECT: GOOD}))
+    field = bench.driver.open(bench.reader)
+    present = field.wait(WAIT_S)
+    assert present is not None
+    with pytest.raises(LinkError):
+        present.link.transceive(bytes(70_000))
+    present = field.wait(WAIT_S)
+    assert present is not None
+    assert present.link.transceive(SELECT) == GOOD
+    field.close()
+    bench.close()
+
+
+# In the long run. -------------------------------------------------------------------------------------------
+
+
+def _kb() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def test_taps_in_a_row_leak_nothing(daemon: Pcscd) -> None:
+    """10,000 taps by reconnect and reset (a tenth in CI), 50 by removal: PPSE, application, GPO."""
+    with benched(daemon, "unionpay") as bench:
+        taps = count(10_000)
+        assert isinstance(bench.field, PcscField)
+        for number in range(taps):
+            if number == 200:
+                before, service, threads = _kb(), daemon.memory_kb(), threading.active_count()
+            tap = _bare_tap(bench)
+            assert tap == b"\x90\x00", number
+        grown, grown_service = _kb() - before, daemon.memory_kb() - service
+        for _ in range(count(50)):
+            bench.host.stop()
+            assert bench.field.removed(WAIT_S)
+            bench.host.start()
+            assert _bare_tap(bench) == b"\x90\x00"
+        assert threading.active_count() == threads
+    assert grown < 5_000, f"{grown} kB in {taps} taps"
+    assert grown_service < 2_000, f"the daemon grew by {grown_service} kB in {taps} taps"
+
+
+def _bare_tap(bench: Bench) -> bytes:
+    """Activation and both SELECTs: the status word of the last."""
+    if not bench.host.inserted:
+        bench.host.start()
+    present = bench.field.wait(WAIT_S)
+    assert present is not None, bench.daemon.log()
+    assert present.link.transceive(SELECT)[-2:] == b"\x90\x00"
+    aid = next(iter(bench.machine.made.fcis))
+    return present.link.transceive(bytes((0, 0xA4, 4, 0, len(aid))) + aid + b"\0")[-2:]
+
+
+# What an ATR says. ------------------------------------------------------------------------------------------
+
+ATRS = {
+    "": "contact",
+    "3B": "contact",
+    "3B6800000073C84000009000": "contact",
+    "3F6525005226096A90009000": "contact",
+    "3B80800101": "iso14443-4",
+    "3B8180018080": "iso14443-4",
+    "3B8880010000000033817181 5F".replace(" ", ""): "iso14443-4",
+    "3B8F8001804F0CA000000306030001000000006A": "mifare classic 1k",
+    "3B8F8001804F0CA0000003060300020000000069": "mifare classic 4k",
+    "3B8F8001804F0CA0000003060300030000000068": "mifare ultralight",
+    "3B8F8001804F0CA00000030603F004000000009F": "topaz",
+    "3B8F8001804F0CA00000030611003B0000000042": "felica",
+    "3B8F8001804F0CA0000003060B00140000000077": "iso15693",
+    "3B8F8001804F0CA00000030677777700000000FF": "contactless storage",
+    "3B8F8001804F": "iso14443-4",
+}
+
+
+@pytest.mark.parametrize(("atr", "expected"), ATRS.items())
+def test_the_kind_of_a_card(atr: str, expected: str) -> None:
+    assert kind(bytes.fromhex(atr)) == expected
