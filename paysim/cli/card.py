@@ -97,8 +97,12 @@ class _Watched:
         return f"{self._reading.response(answer[-2:]).name}{size}{counter}"
 
     def _said(self, line: str) -> None:
-        self._screen.say(line)
-        self._screen.flush()
+        """A line on the screen; a card goes on where nobody reads any more."""
+        try:
+            self._screen.say(line)
+            self._screen.flush()
+        except OSError:
+            self._screen.quiet = True
 
 
 # Where the card is. ---------------------------------------------------------------------------------------

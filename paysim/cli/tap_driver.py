@@ -224,6 +224,8 @@ def _read(met: _Met, arguments: Namespace, screen: Screen) -> int:
     for title, rows in (("done", report.done), ("not done", report.not_done)):
         for at, row in enumerate(rows):
             screen.say(f"  {'' if at else title:<8}  {row}")
+    if arguments.record:
+        screen.complain("nothing is recorded: --record writes payments down, and this was none")
     if report.ended:
         screen.say(f"  {'ended':<8}  early: {report.ended}")
     screen.result(_read_result(met, report, arguments))

@@ -37,16 +37,24 @@ SEED: Final = 7
 JOURNAL: Final = "taps.db"
 HOLDER: Final = "Alice"
 
+_FILE_MODE: Final = 0o600
 _OPENED_WITH: Final = Money("CNY", 100_000_00)
 
 
 def opened(keys: Keyring) -> Sandbox:
     """The sandbox of a folder, in the machine's time; every card that there is a profile for is issued."""
+    with _alone(keys):
+        return _opened(keys)
+
+
+def _opened(keys: Keyring) -> Sandbox:
+    """The same, for who is alone with the folder: of two processes that mint its keys, one would be wrong."""
     sandbox = Sandbox(seed=SEED, store=keys.folder / JOURNAL, keys=keys, clock=SystemClock())
     try:
         alice = holder(sandbox)
         for profile in PROFILES:
             alice.card(profile)
+        sandbox._engine.cards.keys.ca_keys()
     except BaseException:
         sandbox.close()
         raise
@@ -70,11 +78,15 @@ class FolderCard:
         if profile not in PROFILES:
             raise UsageError(f"a card is one of {', '.join(PROFILES)}, not {profile!r}")
         self._keys = keys
-        with opened(keys) as sandbox:
+        with _alone(keys), _opened(keys) as sandbox:
             issued = holder(sandbox).card(profile)
             self.id, made = issued.id, issued.made
         self._file = f"emv-memory-{self.id}.json"
-        self._lock = _locked(keys, self.id)
+        self._lock = _locked(keys, f"emv-memory-{self.id}.lock", wait=False)
+        if self._lock is None:
+            raise UsageError(
+                f"another process holds the card {self.id}; end that one, or take another profile or --keys"
+            )
         try:
             self._facts = self._read() or dict(made.memory().facts)
             self.card = Card(made, Memory.of([Change(kind, value) for kind, value in self._facts.items()]))
@@ -114,9 +126,9 @@ class FolderCard:
 
     def close(self) -> None:
         """Let another process have it."""
-        if self._lock >= 0:
+        if self._lock is not None and self._lock >= 0:
             os.close(self._lock)
-            self._lock = -1
+        self._lock = None
 
     def _save(self) -> None:
         changes = self.card.memory.take()
@@ -140,29 +152,30 @@ class _Kept(msgspec.Struct, forbid_unknown_fields=True):
     facts: dict[str, int | str]
 
 
-def _locked(keys: Keyring, id: str) -> int:
-    """A handle that holds the card, -1 where the system knows no such locks."""
+@contextlib.contextmanager
+def _alone(keys: Keyring) -> Iterator[None]:
+    """No other process opens the folder inside."""
+    handle = _locked(keys, "emv-opening.lock", wait=True)
+    try:
+        yield
+    finally:
+        if handle is not None and handle >= 0:
+            os.close(handle)
+
+
+def _locked(keys: Keyring, file: str, *, wait: bool) -> int | None:
+    """A handle that holds the lock, None where another process does; -1 where there are no such locks."""
     try:
         import fcntl
     except ImportError:
         return -1
-    path = keys.folder / f"emv-memory-{id}.lock"
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with _closing(handle):
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UsageError(
-                f"another process holds the card {id}; end that one, or take another profile or --keys"
-            ) from None
-    return handle
-
-
-@contextlib.contextmanager
-def _closing(handle: int) -> Iterator[None]:
-    """Closes where what is inside fails."""
+    handle = os.open(keys.folder / file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, _FILE_MODE)
     try:
-        yield
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        os.close(handle)
+        return None
     except BaseException:
         os.close(handle)
         raise
+    return handle
