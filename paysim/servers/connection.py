@@ -142,6 +142,7 @@ class GuardedProtocol(HttpToolsProtocol):
             raise ValueError("a request names one Host")
         if not self.parser.should_upgrade():
             super().on_headers_complete()
+            self.scope["state"]["target"] = self.url  # as it was sent: path and query lose a bare "?"
             self.cycle.transport = cast("asyncio.Transport", _Whole(self.transport, self.loop))
 
     def on_message_complete(self) -> None:

@@ -287,8 +287,9 @@ def _channel(request: Request) -> str:
 
 def _request(scope: Scope, body: bytes) -> Request:
     """The request as a value: its target as it was sent."""
-    target = scope["raw_path"].decode("latin-1")
-    if scope["query_string"]:
-        target += "?" + scope["query_string"].decode("latin-1")
+    sent: bytes = scope["state"].get("target", b"")
+    if not sent.startswith(b"/"):  # a whole address, as to a proxy
+        sent = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
+    target = sent.decode("latin-1")
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     return Request(scope["method"], target, headers, body)
