@@ -86,7 +86,8 @@ class T0Card:
     def _asked(self, command: bytes) -> bytes:
         """A command without data: its answer, where Le is the length of it."""
         header, le = command[:_HEADER], command[_HEADER:]
-        answer = self._waiting if self._of == header else self._card.respond(header + (le and b"\0"))
+        waits = header and self._of == header
+        answer = self._waiting if waits else self._card.respond(header + (le and b"\0"))
         self._waiting = self._of = b""
         size = len(answer) - 2
         if size <= 0 or not le or (le[0] or 256) == size:
