@@ -22,7 +22,7 @@ from paysim.core.errors import DecodeError, LinkClosed, LinkTimeout, LocalProtoc
 from paysim.emv.outcome import Decision
 
 from .driver import TIMEOUT_S, Present
-from .nfc_frontend import MEND, STUMBLES, is_radio, nfcpy, opened
+from .nfc_frontend import MEND, failures, is_radio, nfcpy, opened
 
 __all__ = ["Nfc", "NfcField", "NfcLink"]
 
@@ -85,20 +85,19 @@ class NfcLink:
         except nfc.clf.TimeoutError:
             self._open = False
             raise LinkTimeout("the card asks for time without end, or does not answer") from None
-        except (nfc.clf.Error, OSError, *STUMBLES) as error:
+        except failures(OSError) as error:
             self._open = False
             raise LinkClosed(f"card or reader is gone ({error})") from None
         return answer
 
     def is_present(self) -> bool:
         """Whether the card answers when asked (R(NAK))."""
-        nfc = nfcpy()
         for _ in range(_MISSES):
             self._guard.begin(self._timeout_s)
             try:
                 if self._tag.is_present:
                     return True
-            except (nfc.clf.Error, OSError, *STUMBLES):
+            except failures(OSError):
                 return False
         return False
 
@@ -192,7 +191,7 @@ class NfcField:
             frontend.device.patience_s = min(_SENSE_S, max(left_s, 0.005))
         try:
             target = frontend.sense(*map(nfc.clf.RemoteTarget, rates))
-        except (nfc.clf.Error, *STUMBLES):
+        except failures():
             return None
         finally:
             if not self._is_chip():
@@ -208,7 +207,7 @@ class NfcField:
         guard = _Guard(self._frontend)
         try:
             tag = nfc.tag.tt4.activate(guard, target)
-        except (nfc.clf.Error, *STUMBLES):
+        except failures():
             return None
         self._link = NfcLink(guard, tag, self._timeout_s)
         if not is_a:

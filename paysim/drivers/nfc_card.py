@@ -19,7 +19,7 @@ from paysim.core.errors import DecodeError, LinkClosed, LinkTimeout, NoReader, U
 from paysim.emv.isodep import MAX_RESPONSE, Apdu, Halt, IsoDep, Send, Silence, Step, Work
 
 from .driver import SoftCard
-from .nfc_frontend import MEND, STUMBLES, is_radio, nfcpy, opened
+from .nfc_frontend import MEND, failures, is_radio, nfcpy, opened
 
 __all__ = ["UID", "CardHost"]
 
@@ -32,6 +32,7 @@ _MAX_HISTORICAL: Final = 15
 _FWI_CHIP: Final = 7
 _FWI_RADIO: Final = 9
 _LISTEN_S: Final = 0.5
+_PAUSE_S: Final = 0.05
 
 
 class CardHost:
@@ -169,7 +170,8 @@ class CardHost:
             found = frontend.listen(target, _LISTEN_S)
         except (clf.UnsupportedTargetError, NotImplementedError):
             raise NoReader(f"{self.reader}: this chip cannot be a card; see the README's table") from None
-        except (clf.CommunicationError, *STUMBLES):
+        except failures():
+            time.sleep(_PAUSE_S)
             return None
         return found if found is not None and found.tt4_cmd else None
 
@@ -194,6 +196,8 @@ class CardHost:
                 break
             except clf.CommunicationError:
                 frame = None
+            except failures():
+                break
         return False
 
     def _step(self, frame: Any, patience: _Patience) -> Step:
@@ -253,7 +257,6 @@ class _Patience(threading.Thread):
         super().__init__(name="paysim card, waiting time", daemon=True)
         self._frontend = frontend
         self._machine = machine
-        self._clf = nfcpy().clf
         self._fwt_s = machine.ats.fwt_s
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -293,7 +296,7 @@ class _Patience(threading.Thread):
                     return
                 if isinstance(step, Halt):
                     break
-        except (self._clf.Error, OSError):
+        except failures(OSError):
             pass
         self._there = False
 

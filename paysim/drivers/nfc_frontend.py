@@ -9,22 +9,19 @@ from typing import Any, Final
 
 from paysim.core.errors import NoReader
 
-__all__ = ["MEND", "PORTS", "STUMBLES", "is_radio", "nfcpy", "opened"]
+__all__ = ["MEND", "PORTS", "failures", "is_radio", "nfcpy", "opened"]
 
 PORTS: Final = ("usb", "tty", "com", "udp")
 """What a reader's path begins with."""
 
 MEND: Final = "plug it in, and see `paysim doctor` for rights and for kernel modules that hold it"
 
-STUMBLES: Final = (IndexError, TypeError, ValueError)
-"""What nfcpy stumbles over where a frame is shorter than it must be."""
-
 
 @cache
 def nfcpy() -> Any:
     """The package `nfc`, which is loaded here for the first time; raises NoReader where it is missing.
 
-    nfcpy turns all warnings of the process into log lines, and logs what are no errors here; neither stays.
+    nfcpy turns all warnings of the process into log lines; that does not stay.
     """
     before = warnings.showwarning
     try:
@@ -38,8 +35,26 @@ def nfcpy() -> Any:
     finally:
         if warnings.showwarning is not before:
             logging.captureWarnings(False)
-    logging.getLogger("nfc").addHandler(logging.NullHandler())
     return nfc
+
+
+@cache
+def failures(*more: type[Exception]) -> tuple[type[Exception], ...]:
+    """What nfcpy raises where a frame or a card fails: its errors, its chips', and what it stumbles over.
+
+    It stumbles where a frame is shorter than it must be. Where the reader itself fails, it raises OSError,
+    which can be given as one of `more`.
+    """
+    clf = nfcpy().clf
+    import nfc.clf.pn53x
+    import nfc.clf.rcs380
+
+    chips = (
+        nfc.clf.pn53x.Chipset.Error,
+        nfc.clf.rcs380.CommunicationError,
+        nfc.clf.rcs380.StatusError,
+    )
+    return (clf.Error, *chips, AssertionError, AttributeError, IndexError, TypeError, ValueError, *more)
 
 
 def opened(path: str) -> Any:

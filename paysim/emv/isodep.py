@@ -202,7 +202,7 @@ class IsoDep:
         if not self._size:
             self.stage = Stage.ACTIVE
             return self._send(encode(IBlock(self._number)))
-        self.stage, self._last = Stage.BUSY, b""
+        self.stage = Stage.BUSY
         command, self._command = b"".join(self._command), []
         return Apdu(command)
 
