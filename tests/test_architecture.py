@@ -51,7 +51,7 @@ EDGE_ALLOWED = {
 }
 """(module, what it may use) -> why."""
 
-HEAVY = {"PIL", "cryptography", "hypothesis", "numpy", "pytest", "qrcode", "rich", "zxingcpp"}
+HEAVY = {"PIL", "cryptography", "hypothesis", "numpy", "pytest", "qrcode", "rich", "smartcard", "zxingcpp"}
 """Imported when first needed, inside a function, so that `import paysim` stays quick."""
 
 HEAVY_ALLOWED = {
