@@ -5,8 +5,8 @@ Run: python benchmarks/pcsc.py
 A daemon of its own is started (tests/pcscd.py), in its own network where that is allowed. Counted are SELECT
 PPSE round trips through `PcscLink`, beside bare SCardTransmit on the same card; activation (`wait` on a card
 that lies there); and whole UnionPay taps with an ARQC, of which the protocol is what passes between terminal
-and card. The card runs in a thread of this process. Budgets: 0.35 ms a round trip (median; 44 ms is what a reader
-without TCP_QUICKACK takes), 10 ms of protocol a tap.
+and card. The card runs in a thread of this process. Budgets: 0.35 ms a round trip (median; a card without
+TCP_QUICKACK takes 44 ms), 10 ms of protocol a tap.
 """
 
 from __future__ import annotations
