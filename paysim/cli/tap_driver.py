@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from paysim import CNY, Money, UsageError
-from paysim.core.errors import LinkClosed, LinkTimeout
+from paysim.core.errors import LinkClosed, LinkTimeout, NoReader
 from paysim.core.outcome import Reason
 from paysim.crypto.ca_keys import MAX_SIZE, CaKey, decode_ca_keys
 from paysim.drivers.dialogue import Exchange
@@ -281,7 +281,11 @@ def _taps(visit: _Visit, present: Present, terminal: Terminal, order: Order) -> 
     """The tap, and those after it where the card left the field too early."""
     taps = [terminal.tap_link(order, present.link, count=present.count, pin=visit.arguments.pin)]
     while taps[-1].result is None and taps[-1].reader is not None and len(taps) < _PRESENTATIONS:
-        again = visit.present(taps[-1].outcome.text or "hold the card there again")
+        try:
+            again = visit.present(taps[-1].outcome.text or "hold the card there again")
+        except NoReader as error:  # what became of the order is shown all the same
+            visit.screen.complain(str(error))
+            break
         if again is None:
             break
         taps.append(terminal.tap_link(order, again.link, count=again.count, pin=visit.arguments.pin))

@@ -11,7 +11,8 @@ no offline approval is asked for, and the cryptogram that comes back is not kept
 
 A card of ours is known after its first SELECT (`ours`): whoever drives the machine may stop there.
 
-Source: EMV Contactless Book B 3.3; EMV 4.4 Book 1 11, Book 3 6.5 and 10.2, Book 2 5 and 6
+Source: EMV Contactless Book B 3.3; EMV 4.4 Book 1 11, Book 3 6.5 and 10.2, Book 2 5 and 6. Assumed: the
+MAC of a balance within 9F10 is no cryptogram
 """
 
 from __future__ import annotations

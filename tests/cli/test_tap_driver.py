@@ -13,7 +13,7 @@ from bench_shells import Bench, free_udp_port
 from paysim.core.errors import LinkClosed, LinkTimeout, NoReader
 from paysim.drivers.driver import Present
 from paysim.emv.card import Card
-from paysim.sandbox.folder import opened
+from paysim.sandbox.folder import FolderCard, opened
 from paysim.store import Keyring
 
 
@@ -288,6 +288,35 @@ def test_a_card_that_answers_nonsense_is_read_to_an_end(answer: bytes, meets: An
             return answer
 
     assert meets(*(Present(Link(Odd())) for _ in range(9))).code == 3
+
+
+def test_a_reader_that_goes_in_the_middle_of_a_payment_leaves_no_doubt(meets: Any, tmp_path: Path) -> None:
+    card = FolderCard(Keyring(tmp_path / "k"), "unionpay", tear_at=5)
+    try:
+        ran = meets(Present(Link(card)), NoReader("the reader is gone"), more=("--keys", str(tmp_path / "k")))
+    finally:
+        card.close()
+    assert (ran.code, ran.err) == (1, "paysim: the reader is gone\n")
+    assert "not paid (the card left the field; present again)" in ran.out
+    with opened(Keyring(tmp_path / "k")) as sandbox:
+        [order] = sandbox.orders()
+        order.query()
+        assert order.state.value == "PRESENTED"
+        assert order.close().approved
+        assert set(sandbox.sums().values()) == {0}
+
+
+def test_a_card_that_left_pays_when_it_is_back(meets: Any, tmp_path: Path) -> None:
+    for tear_at in range(1, 6):
+        keys = Keyring(tmp_path / "k")
+        card = FolderCard(keys, "unionpay", tear_at=tear_at)
+        try:
+            ran = meets(Present(Link(card)), Present(Link(card)), more=("--keys", str(tmp_path / "k")))
+        finally:
+            card.close()
+        assert ran.code == 0
+        assert ran.out.count("hold it there again") == (tear_at <= 2)
+        assert ran.out.startswith("hold a card to the reader (a bench)")
 
 
 WRONG = [
