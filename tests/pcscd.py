@@ -125,6 +125,8 @@ class Pcscd:
 
     def start(self) -> Pcscd:
         """Start it, and wait until its readers listen and its clients' socket is there."""
+        if self.process is not None:
+            raise RuntimeError("it is running already")
         line = [str(program()), "--foreground", "-c", str(self.folder / "readers"), *self._options]
         if self.isolation:
             line = ["unshare", *self.isolation.split(), "sh", "-c", self._mounted(), "sh", *line]

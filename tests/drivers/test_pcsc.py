@@ -233,8 +233,8 @@ def test_a_daemon_that_stops_in_the_middle_of_a_payment(restarted: Pcscd) -> Non
         bench.host = CardHost(Stops(bench.machine), **bench.about)
         order = bench.order(990)
         assert bench.link_tap(order).outcome.kind is OutcomeKind.TRY_AGAIN
+        bench.host.stop()  # the thread that has stopped the daemon is at its end
         restarted.start()
-        bench.host.stop()
         assert bench.link_tap(order).approved
         bench.settled()
         assert bench.machine.memory.balance == 10_000 - 990
