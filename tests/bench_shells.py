@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import pytest
 from prompt import TIMEOUT_S, environment
 
 PAYSIM = (sys.executable, "-m", "paysim")
+
+
+def needs(package: str, line: str) -> None:
+    """Skip where a package is missing; with PAYSIM_ALL=1 that is a failure. Nothing is imported."""
+    if find_spec(package) is not None:
+        return
+    if os.environ.get("PAYSIM_ALL") == "1":
+        pytest.fail(f"{package} is missing: {line}")
+    pytest.skip(f"{package} is missing: {line}")
+
+
+def needs_nfcpy() -> None:
+    needs("nfc", "pip install 'paysim[nfc]'")
 
 
 def free_udp_port() -> int:

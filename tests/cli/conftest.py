@@ -17,6 +17,7 @@ from typing import Any
 
 import pcscd
 import pytest
+from bench_shells import needs
 from prompt import TIMEOUT_S, Ran, Served, environment
 
 Run = Callable[..., Ran]
@@ -146,7 +147,7 @@ def daemon() -> Iterator[pcscd.Pcscd]:
         pytest.fail(why)
     if why:
         pytest.skip(why)
-    pytest.importorskip("smartcard", reason="pip install 'paysim[pcsc]'")
+    needs("smartcard", "pip install 'paysim[pcsc]'")
     started = pcscd.Pcscd()
     try:
         yield started.start()

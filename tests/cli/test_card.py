@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench_shells import PAYSIM, Bench, free_udp_port
+from bench_shells import PAYSIM, Bench, free_udp_port, needs_nfcpy
 
 from paysim.core.errors import ConfigError, LinkClosed, LinkTimeout, UsageError
 from paysim.emv.memory import Memory
@@ -28,7 +28,7 @@ def keys(tmp_path: Path) -> Keyring:
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Bench]:
-    pytest.importorskip("nfc", reason="pip install 'paysim[nfc]'")
+    needs_nfcpy()
     radio = f"nfc:udp:127.0.0.1:{free_udp_port()}"
     bench = Bench(tmp_path, radio, radio)
     yield bench

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from bench_shells import needs_nfcpy
 
 from paysim.cli import doctor_readers
 from paysim.cli.doctor_readers import USB_READERS, Look
@@ -49,8 +50,10 @@ def test_a_reader_without_rights_gets_a_rule(tmp_path: Path, monkeypatch: pytest
 
 
 def test_the_table_is_nfcpys() -> None:
-    device = pytest.importorskip("nfc.clf.device", reason="pip install 'paysim[nfc]'")
-    assert set(device.usb_device_map) == set(USB_READERS)
+    needs_nfcpy()
+    from paysim.drivers.nfc_frontend import nfcpy
+
+    assert set(nfcpy().clf.device.usb_device_map) == set(USB_READERS)
 
 
 def modules(root: Path, *names: str) -> None:

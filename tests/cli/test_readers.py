@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench_shells import PAYSIM, Bench, Shell, free_udp_port
+from bench_shells import PAYSIM, Bench, Shell, free_udp_port, needs_nfcpy
 
 from paysim.core.errors import NoReader
 from paysim.drivers import pcsc_status
@@ -78,7 +78,7 @@ def test_a_driver_that_does_not_exist_is_wrong_usage(paysim: Any) -> None:
 
 
 def test_a_radio_is_a_reader(tmp_path: Path) -> None:
-    pytest.importorskip("nfc", reason="pip install 'paysim[nfc]'")
+    needs_nfcpy()
     radio = f"nfc:udp:127.0.0.1:{free_udp_port()}"
     bench = Bench(tmp_path, radio, radio)
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench_shells import Bench, free_udp_port
+from bench_shells import Bench, free_udp_port, needs_nfcpy
 
 from paysim.core.errors import LinkClosed, LinkTimeout, NoReader
 from paysim.drivers.driver import Present
@@ -24,7 +24,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
         running = request.getfixturevalue("daemon")
         made = Bench(tmp_path, f"vpcd:{running.port}", f"pcsc:{running.names[0]}", running.command)
     else:
-        pytest.importorskip("nfc", reason="pip install 'paysim[nfc]'")
+        needs_nfcpy()
         radio = f"nfc:udp:127.0.0.1:{free_udp_port()}"
         made = Bench(tmp_path, radio, radio)
     yield made
