@@ -38,7 +38,7 @@ Drivers are registered by entry point (group `paysim.drivers`) and run through `
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from .dialogue import CardLink
 
@@ -64,6 +64,7 @@ class Present:
     count: int = 1
 
 
+@runtime_checkable
 class Field(Protocol):
     """A reader with its field on."""
 
@@ -81,6 +82,7 @@ class Field(Protocol):
         """Let go of card and reader; closing twice is harmless."""
 
 
+@runtime_checkable
 class Driver(Protocol):
     """Readers of one kind."""
 

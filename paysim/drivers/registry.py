@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Final
 
 from paysim.core.errors import UsageError
 
-from .driver import Driver
+from .driver import Driver, Field
 
-__all__ = ["GROUP", "driver", "names"]
+__all__ = ["GROUP", "driver", "names", "opener"]
 
 GROUP: Final = "paysim.drivers"
 """The entry point group in which a package names its drivers: each entry is called and gives a Driver."""
@@ -46,3 +47,16 @@ def driver(name: str) -> tuple[Driver, str]:
         found = point.load()()
         return found, rest
     raise UsageError(f"there is no driver {head!r}; there are {', '.join(names())}")
+
+
+def opener(source: str | Driver | Field) -> Callable[[], Field]:
+    """What opens the field that is meant: by a name at the prompt, a driver's first reader, an open field.
+
+    Raises UsageError for a name that no driver has; what is given raises NoReader where no reader is there.
+    """
+    if isinstance(source, str):
+        found, reader = driver(source)
+        return lambda: found.open(reader)
+    if isinstance(source, Field):
+        return lambda: source
+    return source.open

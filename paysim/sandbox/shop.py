@@ -20,6 +20,7 @@ from .order import Order
 
 if TYPE_CHECKING:
     from paysim.drivers.dialogue import CardLink
+    from paysim.drivers.driver import Driver, Field
     from paysim.issuer.messages import Issuer
 
     from .terminal import Terminal
@@ -135,7 +136,7 @@ class Shop:
 
     def terminal(
         self,
-        driver: str | Callable[[CardLink], CardLink] = "loopback",
+        driver: str | Driver | Field | Callable[[CardLink], CardLink] = "loopback",
         *,
         upgraded: bool = True,
         issuer: Issuer | None = None,
@@ -143,7 +144,8 @@ class Shop:
         """A contactless terminal; `driver` is where its cards are, "loopback" for those of the sandbox.
 
         A function of yours as `driver` stands between reader and card: it is called with the link to the
-        card of each tap, and gives the link that the reader talks to.
+        card of each tap, and gives the link that the reader talks to. "pcsc", "pcsc:ACS ACR122U", a Driver or
+        a Field (`paysim.drivers.driver`) is a real reader; `terminal.tap(order)` waits for a card there then.
 
         `upgraded` is whether it knows the limits of 2018 for payments without PIN (market rule R06); `issuer`
         answers in the place of the sandbox's own.

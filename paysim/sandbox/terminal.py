@@ -27,8 +27,9 @@ from paysim.core.state import State
 from paysim.core.transaction import Transaction
 from paysim.crypto.pin import format_0
 from paysim.crypto.triple_des import encrypt_ecb
-from paysim.drivers import dialogue, session
+from paysim.drivers import dialogue, registry, session
 from paysim.drivers.dialogue import CardLink, Exchange
+from paysim.drivers.driver import Driver, Field
 from paysim.drivers.loopback import Loopback
 from paysim.drivers.session import Session
 from paysim.emv import masking
@@ -212,25 +213,31 @@ class Terminal:
     """A shop's terminal. Raises UsageError for a driver that does not exist.
 
     `driver` is "loopback", for the cards of the sandbox, or a link of your own before it: called with the
-    link to the card, it gives what the reader talks to. `upgraded` is whether the terminal knows the limits
-    of 2018 for payments without PIN (market rule R06); `issuer` stands in the sandbox's issuer's place, a
-    stranger's class with one method.
+    link to the card, it gives what the reader talks to. Or it is a real reader, opened at the first tap:
+    "pcsc", "pcsc:ACS ACR122U", a Driver or a Field (`drivers.driver`).
+
+    `upgraded` is whether the terminal knows the limits of 2018 for payments without PIN (market rule R06);
+    `issuer` stands in the sandbox's issuer's place, a stranger's class with one method.
     """
 
     def __init__(
         self,
         engine: Engine,
         shop: str,
-        driver: str | Callable[[CardLink], CardLink] = "loopback",
+        driver: str | Driver | Field | Callable[[CardLink], CardLink] = "loopback",
         *,
         upgraded: bool = True,
         issuer: Issuer | None = None,
     ) -> None:
-        if isinstance(driver, str) and driver != "loopback":
-            raise UsageError(f"there is no driver {driver!r} here; there is loopback")
+        self._before: Callable[[CardLink], CardLink] | None = None
+        self._open: Callable[[], Field] | None = None
+        self._field: Field | None = None
+        if isinstance(driver, str | Driver | Field):
+            self._open = None if driver == "loopback" else registry.opener(driver)
+        else:
+            self._before = driver
         self._engine = engine
         self._shop = shop
-        self._before = None if isinstance(driver, str) else driver
         self._upgraded = upgraded
         self._issuer = issuer
         self._readers: dict[tuple[bool, bool], Reader] = {}
@@ -239,9 +246,18 @@ class Terminal:
         return f"Terminal({self._shop!r})"
 
     def tap(
-        self, order: Order, *cards: Card, pin: str | None = None, tear_at: int = 0, heard: bool = True
+        self,
+        order: Order,
+        *cards: Card,
+        pin: str | None = None,
+        tear_at: int = 0,
+        heard: bool = True,
+        wait_s: float = 30,
     ) -> Tap:
         """Hold a card to the terminal; with two cards it asks for one only.
+
+        With a real reader no card is named: the one that comes within `wait_s` seconds pays (`tap_link`).
+        Raises NoReader or LinkClosed where the reader cannot be had; nothing has happened then.
 
         The right PIN is typed where one is asked for, unless `pin` is; with "" the payer types none and the
         payment is declined. `tear_at` takes the card away at that command (from 1), before it has it unless
@@ -249,6 +265,8 @@ class Terminal:
         paid already does not pay twice. An order that is paid or over gives a Tap that is declined. Raises
         UsageError for an order that is not this shop's.
         """
+        if self._open is not None:
+            return self._tap_field(self._open, order, cards, pin, wait_s)
         if not cards:
             raise UsageError("hold a card to the terminal: terminal.tap(order, alice.card('unionpay'))")
         tap = self._engine.run(lambda: self._tap(order.id, cards, pin, tear_at, heard))
@@ -264,6 +282,12 @@ class Terminal:
         says of PIN and orders holds here too; a card that this sandbox does not know gives TRY_AGAIN.
         """
         return self._engine.run(lambda: self._tap_link(order.id, link, count, pin))
+
+    def close(self) -> None:
+        """Let go of the reader; the next tap opens it again."""
+        field, self._field = self._field, None
+        if field is not None:
+            field.close()
 
     def clear(self) -> int:
         """Hand in every offline approval of the shop now, not at the end of the day; returns how many."""
@@ -291,6 +315,23 @@ class Terminal:
         held.save(draft, at_ms)
         draft.commit()
         return _told(tap, outcome, result, link.elapsed_ms, len(cards))
+
+    def _tap_field(
+        self,
+        opened: Callable[[], Field],
+        order: Order,
+        cards: tuple[Card, ...],
+        pin: str | None,
+        wait_s: float,
+    ) -> Tap:
+        if cards:
+            raise UsageError("this terminal has a real reader: terminal.tap(order), and hold the card to it")
+        if self._field is None:
+            self._field = opened()
+        present = self._field.wait(wait_s)
+        if present is None:
+            return Tap(Outcome(OutcomeKind.TRY_AGAIN, text=f"no card came in {wait_s:g} s"), None, ())
+        return self.tap_link(order, present.link, count=present.count, pin=pin)
 
     def _tap_link(self, id: str, link: CardLink, count: int, pin: str | None) -> Tap:
         engine, timed = self._engine, _Timed(link)

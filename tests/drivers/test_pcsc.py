@@ -16,7 +16,7 @@ from pcscd import Pcscd
 from tap_counter import ECASH, PAYING, Counter, answered, states
 
 from paysim import Order, Sandbox
-from paysim.core.errors import LinkClosed, LinkError, LinkTimeout, NoReader
+from paysim.core.errors import LinkClosed, LinkError, LinkTimeout, NoReader, UsageError
 from paysim.core.outcome import OutcomeKind
 from paysim.drivers.driver import Field
 from paysim.drivers.pcsc import Pcsc, PcscField, kind
@@ -103,6 +103,23 @@ def _lines(tap: Tap) -> list[tuple[str, bytes]]:
         for line in tap.trace
         if line.kind in ("command", "response")
     ]
+
+
+@pytest.mark.parametrize("by", ["name", "driver", "field"])
+def test_a_terminal_with_a_real_reader(daemon: Pcscd, by: str) -> None:
+    with benched(daemon, "unionpay") as bench:
+        bench.field.close()
+        name = daemon.names[0]
+        sources = {"name": f"pcsc:{name}", "driver": Pcsc(), "field": Pcsc().open(name)}
+        terminal, order = bench.shop.terminal(sources[by]), bench.order(990)
+        tap = terminal.tap(order, wait_s=0.1)
+        assert (tap.outcome.kind, order.state.value) == (OutcomeKind.TRY_AGAIN, "CREATED")
+        bench.host.start()
+        assert terminal.tap(order).approved
+        with pytest.raises(UsageError, match="real reader"):
+            terminal.tap(bench.order(), bench.held)
+        terminal.close()
+        bench.settled()
 
 
 @pytest.mark.parametrize("profile", ["unknown", "expired", "blocked"])
