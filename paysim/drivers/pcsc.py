@@ -58,6 +58,8 @@ _GET_UID: Final = bytes.fromhex("FFCA000000")
 
 _POLL_MS: Final = 250
 _PAUSE_S: Final = 0.02
+_SEEN_S: Final = 0.5
+"""How long a card may lie there until the service sees it by itself. Source: pcscd looks every 0.4 s"""
 
 # Source: winscard.h (PC/SC part 5)
 _INVALID_HANDLE: Final = 0x80100003
@@ -279,8 +281,8 @@ class PcscField:
         self._closed = False
         self._lost = False
         """The connected card is known to be gone: a reset would fail, and confuse the service."""
-        self._doubt = False
-        """A reset has failed: the service takes the reader for empty, and overlooks a new card."""
+        self._doubt = True
+        """A reset may have failed, this field's or another's: the service then overlooks a new card."""
 
     def __repr__(self) -> str:
         return f"PcscField({self.reader!r})"
@@ -382,7 +384,7 @@ class PcscField:
         Raises NoReader where no reader is left, or nobody can be asked.
         """
         states: list[Any] = []
-        empty = False
+        empty, seen = False, time.monotonic() + _SEEN_S
         while True:
             states, code = self._states(self._names, states, end)
             if self._closed:
@@ -391,9 +393,11 @@ class PcscField:
                 if self._is_present(state):
                     return str(state[0]), empty
             empty = not code
-            found = self._overlooked() if self._doubt and empty else ""
-            if found:
-                return found, False
+            if self._doubt and empty and time.monotonic() > seen:
+                found = self._overlooked()
+                if found:
+                    return found, False
+                seen = time.monotonic() + 2 * _SEEN_S
             if code and self._until(end):
                 continue
             if code in _GONE:
@@ -443,6 +447,7 @@ class PcscField:
             self._disconnect()
             if not self._revive(name, mode):
                 self._at = name
+                time.sleep(_SEEN_S)  # or it would not see the card go, had it not seen it come
                 return name
         return ""
 
