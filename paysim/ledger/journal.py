@@ -146,6 +146,7 @@ class MemoryJournal:
     def __init__(self) -> None:
         self._lines: list[Line] = []
         self._streams: dict[str, list[Event]] = {}
+        self._names: dict[str, list[str]] = {}
         self._keys: dict[str, str] = {}
         self._tallies: dict[str, int] = {}
         self._timers: dict[str, int] = {}
@@ -186,6 +187,7 @@ class MemoryJournal:
                 streams[stream].append(event)
             else:
                 streams[stream] = [event]
+                self._names.setdefault(stream.partition("/")[0], []).append(stream)
             if key:
                 keys[key] = stream
         tallies.update(after)
@@ -238,9 +240,10 @@ class MemoryJournal:
 
     def streams(self, prefix: str) -> Iterator[tuple[str, list[Event]]]:
         """Every stream whose name begins so, in order of name, with its events."""
-        for name in sorted(self._streams):
-            if name.startswith(prefix):
-                yield name, self.stream(name)
+        kind, slash, _ = prefix.partition("/")  # the people are few, however many orders there are
+        names = self._names.get(kind, ()) if slash else self._streams
+        for name in sorted(name for name in names if name.startswith(prefix)):
+            yield name, self.stream(name)
 
     def changed(self) -> bool:
         """Nobody else can append to this journal."""

@@ -9,11 +9,10 @@ from typing import Any, Final
 
 import msgspec
 
-from paysim.core.clock import SystemClock
 from paysim.core.errors import UsageError
 from paysim.core.money import Money
 from paysim.core.operation import Verb
-from paysim.core.ports import Clock
+from paysim.operators.wechat import notify
 from paysim.operators.wechat.merchants import Merchant, Settings
 from paysim.sandbox import Sandbox
 from paysim.sandbox.wechat import FEE_PPM
@@ -50,7 +49,7 @@ class Platform:
         self.say = say
         self._resettable = resettable
         self.policy = policy
-        self.sender = Sender(policy, say=say)
+        self.sender = Sender(policy, timeout_s=notify.TIMEOUT_S, say=say)
         self.log = RequestLog()
         self.stopped = False
         self._resetting = asyncio.Lock()
@@ -142,8 +141,3 @@ class Platform:
             "apiv3_key": keys.api_v3_key,
             "apiv2_key": keys.api_v2_key,
         }
-
-
-def clock_named(name: str) -> Clock | None:
-    """The clock of a sandbox by name: real, or virtual (None: the sandbox makes one)."""
-    return SystemClock() if name == "real" else None

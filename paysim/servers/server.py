@@ -9,7 +9,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -205,11 +205,6 @@ class Server:
 
     # The end. ---------------------------------------------------------------------------------
 
-    async def wait(self) -> None:
-        """Until the server ends by itself, which it does not."""
-        if self._serving is not None:
-            await self._serving
-
     async def stop(self) -> None:
         """Close every socket, stop every task, let go of the journal."""
         if self._proxy is not None:
@@ -237,11 +232,6 @@ class Server:
                 self.keyring.put(SANDBOX_FILE, self._before)
             else:
                 (self.keyring.folder / SANDBOX_FILE).unlink()
-
-
-def any_port(options: Options) -> Options:
-    """The same on any free port."""
-    return replace(options, port=0)
 
 
 def _bound(host: str, port: int) -> socket.socket:

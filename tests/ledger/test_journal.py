@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 
 import pytest
@@ -203,3 +204,23 @@ def test_a_stream_that_moved_on_is_a_conflict() -> None:
             filled().append(
                 [Entry("shop/1", EVENT)], {"order/1": expected + (expected == 2), "shop/1": 1}, {}
             )
+
+
+@pytest.mark.parametrize(
+    ("prefix", "names"),
+    [
+        ("person/", ["person/alice", "person/bob"]),
+        ("person/a", ["person/alice"]),
+        ("order/", ["order/1", "order/2"]),
+        ("nobody/", []),
+        ("", ["order/1", "order/2", "person/alice", "person/bob"]),
+    ],
+)
+def test_streams_are_found_by_how_their_names_begin(prefix: str, names: list[str]) -> None:
+    journal = MemoryJournal()
+    for name in ("person/bob", "order/2", "person/alice", "order/1"):
+        journal.append([Entry(name, Event("opened", 1))], {name: 0}, {})
+    with contextlib.suppress(KeyError), journal.batch():
+        journal.append([Entry("person/carol", Event("opened", 1))], {"person/carol": 0}, {})
+        raise KeyError
+    assert [name for name, _ in journal.streams(prefix)] == names
