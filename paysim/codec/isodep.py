@@ -35,7 +35,10 @@ FRAME_SIZES: Final = (16, 24, 32, 40, 48, 64, 96, 128, 256)
 """Bytes of a frame, PCB to EDC, by FSDI or FSCI. Source: ISO/IEC 14443-4 table 1"""
 
 MAX_FRAME: Final = 256
-"""Assumed: a greater index (9 to F, RFU in EMV) is read as the greatest size."""
+"""A greater index (9 to F) is read as this size, as EMV has it; later ISO editions give 9 to C to more bytes.
+
+Source: JR/T 0025.11-2013 8.7.1.2, 8.7.2.2.2
+"""
 
 DESELECT: Final = 0b00
 WTX: Final = 0b11

@@ -19,10 +19,13 @@ met with silence, and the reader, which hears nothing, asks again (R(NAK)).
 | S(WTX) after ours | nothing: the card goes on working | 3, 9 |
 | S(DESELECT) | the same back; the card is halted | 8 |
 
-Source: ISO/IEC 14443-4 5 (activation), 7.5 (rules 1 to 13, C, D, E).
+RATS is answered once, and PPS as the first frame after it alone, for the bit rate that there is. DID and NAD
+are not supported, as ATS says, and blocks with them are ignored.
+
+Source: ISO/IEC 14443-4 5 (activation; 5.6: what RATS and PPS are answered to), 7.5 (rules 1 to 13, C, D, E);
+JR/T 0025.11-2013 10.2 and 13 (the same in EMV's words).
 Assumed: an I-block with the card's own number is the one it has had, heard twice: it is answered by the last
-frame again and not carried out twice, which the standard would allow. Assumed: RATS may be repeated until the
-first block comes. DID and NAD are not supported, as ATS says, and blocks with them are ignored.
+frame again and not carried out twice; the standard leaves it to the card not to answer at all.
 """
 
 from __future__ import annotations
@@ -54,8 +57,11 @@ MAX_RESPONSE: Final = MAX_DATA + 2
 
 _OVERHEAD: Final = 3  # PCB and EDC
 _EDC: Final = 2
-_PPS: Final = bytes.fromhex("D01100")
-_PPSS: Final = b"\xd0"
+_ATS_HEAD: Final = 5  # TL, T0, TA(1), TB(1), TC(1)
+_HLTA: Final = bytes.fromhex("5000")
+_PPSS: Final = 0xD0
+_SAME_RATE: Final = (bytes.fromhex("1100"), bytes.fromhex("01"))
+"""PPS0, and PPS1 where there is one: both ways at 106 kbit/s."""
 
 
 class Stage(StrEnum):
@@ -105,13 +111,17 @@ Step = Send | Silence | Apdu | Work | Halt
 
 
 class IsoDep:
-    """A card as it is when anticollision is over, before RATS. `fsd` is the reader's frame size."""
+    """A card as it is when anticollision is over, before RATS. `fsd` is the reader's frame size.
+
+    Raises LocalProtocolError where `ats` promises DID or NAD.
+    """
 
     __slots__ = (
         "_command",
-        "_fresh",
+        "_did",
         "_last",
         "_number",
+        "_pps",
         "_rest",
         "_sent",
         "_size",
@@ -123,6 +133,8 @@ class IsoDep:
 
     def __init__(self, ats: Ats | None = None) -> None:
         self.ats = Ats() if ats is None else ats
+        if self.ats.did or self.ats.nad:
+            raise LocalProtocolError("this card knows neither DID nor NAD", source="ISO/IEC 14443-4 5.2.6")
         self.field_off()
 
     def __repr__(self) -> str:
@@ -133,7 +145,8 @@ class IsoDep:
         self.stage = Stage.LISTENING
         self.fsd = MAX_FRAME
         self._number = 1  # rule C
-        self._fresh = True
+        self._did = 0
+        self._pps = False
         self._last = b""
         self._wanted = 0
         self._command: list[bytes] = []
@@ -145,8 +158,7 @@ class IsoDep:
         """A chip has answered RATS by itself, with these `ats`; the next frame is a block."""
         if self.stage is not Stage.LISTENING:
             raise InvalidTransition(self.stage, "activate")
-        self.fsd = fsd
-        self.stage = Stage.ACTIVE
+        self._active(fsd, 0)
 
     # What the reader sends. -------------------------------------------------------------------
 
@@ -154,10 +166,11 @@ class IsoDep:
         """What is due after this frame, whatever bytes it has (EDC is the chip's to check)."""
         if self.stage is Stage.HALTED:
             return Silence("halted")
-        if self._fresh and frame[:1] in _BEFORE_BLOCKS:
-            return self._activation(bytes(frame))
         if self.stage is Stage.LISTENING:
-            return Silence("no RATS yet")
+            return self._activation(bytes(frame))
+        may_be_pps, self._pps = self._pps, False
+        if may_be_pps and frame[:1] == bytes((_PPSS | self._did,)) and frame[1:] in _SAME_RATE:
+            return Send(bytes(frame[:1]))
         if len(frame) > self.ats.fsc - _EDC:
             return Silence("a frame beyond FSC")
         try:
@@ -166,21 +179,26 @@ class IsoDep:
             return Silence(str(error))
         if block.did is not None or (isinstance(block, IBlock) and block.nad is not None):
             return Silence("DID and NAD are not supported")
-        self._fresh = False
         if isinstance(block, IBlock):
             return self._i_block(block)
         return self._r_block(block) if isinstance(block, RBlock) else self._s_block(block)
 
     def _activation(self, frame: bytes) -> Step:
-        """RATS, and the request for another bit rate, which stays what it is. Source: 5.1, 5.3"""
-        if frame == _PPS and self.stage is Stage.ACTIVE:
-            return Send(_PPSS)
+        """RATS and its answer, which is no longer than the reader's frames. Source: 5.2.2, 5.6.1"""
+        if frame == _HLTA:
+            self.stage = Stage.HALTED
+            return Silence("halted before RATS")
         try:
-            self.fsd = Rats.decode(frame).fsd
+            rats = Rats.decode(frame)
         except DecodeError as error:
-            return Silence(str(error))
-        self.stage = Stage.ACTIVE
-        return Send(self.ats.encode())
+            return Silence(f"no RATS yet: {error}")
+        self._active(rats.fsd, rats.did)
+        historical = self.ats.historical[: rats.fsd - _EDC - _ATS_HEAD]
+        return Send(self.ats._replace(historical=historical).encode())
+
+    def _active(self, fsd: int, did: int) -> None:
+        self.stage, self.fsd = Stage.ACTIVE, fsd
+        self._did, self._pps = did, True
 
     def _i_block(self, block: IBlock) -> Step:
         if block.number == self._number:
@@ -193,7 +211,8 @@ class IsoDep:
         if self._size > MAX_COMMAND:
             self._command, self._size, self.stage = [], 0, Stage.ACTIVE
             return Silence("a command beyond every length")
-        self._command.append(block.data)
+        if block.data:
+            self._command.append(block.data)
         self._rest = b""
         self._number ^= 1  # rule D
         if block.more:
@@ -209,6 +228,8 @@ class IsoDep:
     def _r_block(self, block: RBlock) -> Step:
         if block.number == self._number:
             return self._again("nothing was sent yet")
+        if self.stage is Stage.BUSY:
+            return Silence("busy")
         if block.nak:
             return Send(encode(RBlock(self._number)))  # rule 12: this is not the last block
         if self.stage is not Stage.SENDING:
@@ -265,7 +286,3 @@ class IsoDep:
     def _send(self, frame: bytes) -> Send:
         self._last = frame
         return Send(frame)
-
-
-_BEFORE_BLOCKS: Final = (b"\xe0", b"\xd0")
-"""What RATS and PPS begin with; no block does."""

@@ -28,13 +28,21 @@ from paysim.emv.isodep import (
 
 SELECT = "00A40400"
 DIALOGUES = {
-    "activation": [("E000", "0578807000"), ("E080", "0578807000")],
+    "rats is answered once": [("E000", "0578807000"), ("E000", "-"), ("B2", "A3"), ("E080", "-")],
     "rats with a did": [("E081", "0578807000")],
     "rats with a did that is rfu": [("E08F", "-"), ("E080", "0578807000")],
     "no block before rats": [("02AA", "-"), ("B2", "-"), ("C2", "-"), ("E000", "0578807000")],
-    "no rats after a block": [("E000", "0578807000"), ("B2", "A3"), ("E000", "-")],
-    "pps for the rate that there is": [("E000", "0578807000"), ("D01100", "D0"), ("D01105", "-")],
+    "hlta before rats": [("5000", "-"), ("E000", "-"), ("02AA", "-")],
+    "no hlta after rats": [("E000", "0578807000"), ("5000", "-"), ("B2", "A3")],
+    "pps for the rate that there is": [("E000", "0578807000"), ("D01100", "D0"), ("B2", "A3")],
+    "pps without a rate": [("E000", "0578807000"), ("D001", "D0"), ("B2", "A3")],
+    "pps names the did of rats": [("E003", "0578807000"), ("D301", "D3")],
+    "pps for another card": [("E003", "0578807000"), ("D01100", "-")],
+    "pps for another rate": [("E000", "0578807000"), ("D01105", "-"), ("02AA", "apdu AA")],
+    "pps once": [("E000", "0578807000"), ("D01100", "D0"), ("D01100", "-")],
     "no pps before rats": [("D01100", "-")],
+    "no pps after a block": [("E000", "0578807000"), ("B2", "A3"), ("D01100", "-")],
+    "no pps after what is no block": [("E000", "0578807000"), ("22", "-"), ("D01100", "-")],
     "a command": [("E000", "0578807000"), ("02" + SELECT, f"apdu {SELECT}"), ("answer 9000", "029000")],
     "numbers take turns": [
         ("E000", "0578807000"),
@@ -136,6 +144,15 @@ DIALOGUES = {
         ("F201", "-"),
         ("answer 9000", "029000"),
     ],
+    "a card that works sends nothing": [
+        ("E000", "0578807000"),
+        ("02" + SELECT, f"apdu {SELECT}"),
+        ("B2", "-"),
+        ("B3", "-"),
+        ("A3", "-"),
+        ("03AA", "-"),
+        ("answer 9000", "029000"),
+    ],
     "time that was not asked for": [("E000", "0578807000"), ("F201", "-")],
     "is the card there": [("E000", "0578807000"), ("B2", "A3"), ("02", "02"), ("03", "03"), ("B2", "A3")],
     "released": [
@@ -229,6 +246,29 @@ def test_nothing_is_answered_before_it_was_asked(call: Callable[[IsoDep], object
         call(card)
 
 
+def test_a_new_field_allows_rats_and_pps_again() -> None:
+    card = IsoDep()
+    for _ in range(2):
+        assert card.receive(b"\xe0\x05") == Send(bytes.fromhex("0578807000"))
+        assert card.receive(b"\xd5\x01") == Send(b"\xd5")
+        card.field_off()
+
+
+@pytest.mark.parametrize(("fsdi", "size"), [(0, 14), (1, 20), (8, 20)])
+def test_an_ats_is_no_longer_than_the_readers_frames(fsdi: int, size: int) -> None:
+    """TL is FSD - 2 at most; the historical bytes give way. Source: ISO/IEC 14443-4 5.2.2"""
+    step = IsoDep(Ats(historical=bytes(range(15)))).receive(bytes((0xE0, fsdi << 4)))
+    assert isinstance(step, Send)
+    assert len(step.frame) == size
+    assert Ats.decode(step.frame).historical == bytes(range(size - 5))
+
+
+@pytest.mark.parametrize("ats", [Ats(did=True), Ats(nad=True)])
+def test_a_card_does_not_promise_did_or_nad(ats: Ats) -> None:
+    with pytest.raises(LocalProtocolError):
+        IsoDep(ats)
+
+
 @pytest.mark.parametrize("wtxm", [0, 60, -1])
 def test_a_waiting_time_beyond_the_rule_is_not_asked_for(wtxm: int) -> None:
     card = IsoDep()
@@ -259,6 +299,15 @@ def test_a_command_without_end_is_dropped() -> None:
     assert card.stage is Stage.ACTIVE
     assert card.receive(encode(RBlock(number, nak=True))) == Send(encode(RBlock(number ^ 1)))
     assert card.receive(encode(IBlock(number, b"\xaa"))) == Apdu(b"\xaa"), "it goes on with a new command"
+
+
+def test_empty_pieces_without_end_hold_nothing() -> None:
+    card = IsoDep()
+    card.receive(b"\xe0\x80")
+    for number in range(1_000):
+        assert card.receive(bytes((0x12 | number & 1,))) == Send(bytes((0xA2 | number & 1,)))
+    assert len(card._command) == 0
+    assert card.receive(b"\x02\xaa") == Apdu(b"\xaa")
 
 
 def test_the_longest_command_and_response() -> None:
