@@ -229,22 +229,37 @@ def _session(text: str) -> Read:
         found = session.decode(text)
     except session.SessionError as error:
         return Read("tap.session", (("BAD_SESSION", f"line {error.line}", 0, str(error)),), {})
-    kernels = {one.kernel for rows in found.reader.combinations.values() for one in rows}
     commands = sum(one.kind == "command" for one in found.trace)
-    rows = (
-        ("", "amount", "; ".join(Reading().objects(_amount(found.purchase))[-1].words)),
-        ("", "when", f"{found.purchase.date} {found.purchase.time}"),
-        ("", "kernels", ", ".join(f"{kernel:X}" for kernel in sorted(kernels))),
-        ("", "commands", str(commands)),
-        ("", "outcome", " ".join(filter(None, map(found.outcome.get, ("outcome", "text")))) or "none"),
-    )
-    fields = {
-        "amount_minor": found.purchase.amount_minor,
-        "outcome": dict(found.outcome),
-        "trace": list(trace.objects(found.trace, keep_pan=True)),
-    }
+    if isinstance(found, session.CardRecord):
+        kind, said, fields = "tap.card", _card_rows(found), {"on": str(found.on), "masked": found.masked}
+        hint = "`paysim tap --replay` reads it again"
+    else:
+        kind, said = "tap.session", _payment_rows(found)
+        fields = {"amount_minor": found.purchase.amount_minor, "outcome": dict(found.outcome)}
+        hint = "`paysim tap --replay` plays it"
+    rows = (*(("", name, words) for name, words in said.items()), ("", "commands", str(commands)))
+    fields["trace"] = list(trace.objects(found.trace, keep_pan=True))
     notes = ("", *trace.text(found.trace).split("\n"))
-    return Read("tap.session", (), fields, "`paysim tap --replay` plays it", rows, notes)
+    return Read(kind, (), fields, hint, rows, notes)
+
+
+def _payment_rows(found: session.Session) -> dict[str, str]:
+    kernels = {one.kernel for rows in found.reader.combinations.values() for one in rows}
+    return {
+        "amount": "; ".join(Reading().objects(_amount(found.purchase))[-1].words),
+        "when": f"{found.purchase.date} {found.purchase.time}",
+        "kernels": ", ".join(f"{kernel:X}" for kernel in sorted(kernels)),
+        "outcome": " ".join(filter(None, map(found.outcome.get, ("outcome", "text")))) or "none",
+    }
+
+
+def _card_rows(found: session.CardRecord) -> dict[str, str]:
+    return {
+        "card": f"{found.kind}, read and not charged",
+        "when": str(found.on),
+        **({"ATR": found.atr.hex().upper()} if found.atr else {}),
+        "numbers": "masked" if found.masked else "whole",
+    }
 
 
 def _amount(purchase: Purchase) -> bytes:

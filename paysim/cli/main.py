@@ -201,12 +201,16 @@ for. What an e-cash card approves offline is cleared at once.
   paysim tap --replay tap.jsonl --trace
   paysim tap --driver pcsc --amount 9.90
 
+A record of a payment holds the card's number, without which it could not be played again. A replay gives a
+command that was not recorded the answer to the one most like it; --strict ends there.
+
 With --driver the card is whatever is held to a real reader. One of our own (paysim card) pays; a stranger's
 is read with SELECT, GET DATA and READ RECORD alone, and nothing is charged; --allow-gpo asks it for GET
-PROCESSING OPTIONS too, amount zero, online only. Without --amount any card is only read.
+PROCESSING OPTIONS too, amount zero, online only. Without --amount any card is only read. --record masks the
+number of a card that was read, unless --keep-pan.
 
 Exit codes: 0 paid (a replay: approved, as recorded), 1 declined, not decided, or not as recorded, 2 no such
-card, or none came, 3 a card was read and nothing charged, 64 wrong usage.
+card, or none came, 3 a card was read and nothing charged (a replay: as recorded), 64 wrong usage.
 """
 _ABOUT_CARD: Final = """\
 The card is one of the keys folder: the issuer of `paysim tap --driver ... --keys DIR` knows it, and what it
@@ -287,8 +291,9 @@ def _tap(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trace", action="store_true", help="each APDU explained, each decision and why")
     parser.add_argument("--keep-pan", action="store_true", help="show card numbers whole")
     parser.add_argument("--pin", metavar="DIGITS", help="what is typed as the PIN (the right one)")
-    parser.add_argument("--record", default="", metavar="FILE", help="write it down, card number and all")
-    parser.add_argument("--replay", default="", metavar="FILE", help="play a recorded tap, without its card")
+    parser.add_argument("--record", default="", metavar="FILE", help="write every frame down, with its time")
+    parser.add_argument("--replay", default="", metavar="FILE", help="play what was recorded, without a card")
+    parser.add_argument("--strict", action="store_true", help="end a replay at the first other command")
     parser.add_argument("--seed", type=int, default=7, help="the sandbox's seed (7)")
     reader = parser.add_argument_group("a real reader")
     reader.add_argument(

@@ -14,7 +14,7 @@ from paysim import CNY, Money, Order, Sandbox, UsageError
 from paysim.core.errors import DecodeError
 from paysim.drivers.dialogue import Exchange
 from paysim.drivers.replay import Played, play
-from paysim.drivers.session import MAX_SIZE, decode
+from paysim.drivers.session import MAX_SIZE, CardRecord, decode
 from paysim.emv.outcome import Result, Status
 from paysim.emv.profile import PROFILES
 from paysim.sandbox import trace
@@ -52,6 +52,8 @@ def run(arguments: Namespace, screen: Screen) -> int:
     """Tap, or play a recorded tap. 0 paid, 1 not paid, 2 no such card."""
     if arguments.replay:
         return _replay(arguments, screen)
+    if arguments.strict:
+        raise UsageError("--strict is of a replay: paysim tap --replay FILE --strict")
     if arguments.driver not in ("", "loopback"):
         from . import tap_driver
 
@@ -81,7 +83,7 @@ def _pay(arguments: Namespace, screen: Screen) -> int:
         terminal.clear()
         _show(taps, order, card, arguments, screen)
         if record is not None:
-            write_record(record, taps[-1], screen)
+            write_record(record, taps[-1].record(), "with the card's number (a sandbox's)", screen)
         screen.result(result(taps, order, arguments))
     return PAID if taps[-1].approved else NOT_PAID
 
@@ -94,11 +96,11 @@ def _tapped(terminal: Terminal, order: Order, card: Card, pin: str | None) -> li
     return taps
 
 
-def write_record(path: Path, tap: Tap, screen: Screen) -> None:
-    """Write a tap down, for its owner alone."""
+def write_record(path: Path, text: str, number: str, screen: Screen) -> None:
+    """Write a recorded card down, for its owner alone."""
     path.touch(mode=0o600)
-    path.write_text(tap.record(), encoding="utf-8")
-    screen.say(f"\nrecorded in {path}, with the card's number (a sandbox's)")
+    path.write_text(text, encoding="utf-8")
+    screen.say(f"\nrecorded in {path}, {number}")
 
 
 def show_taps(taps: list[Tap], arguments: Namespace, screen: Screen) -> None:
@@ -175,7 +177,11 @@ def _replay(arguments: Namespace, screen: Screen) -> int:
         recorded = decode(_recorded_text(arguments.replay))
     except DecodeError as error:
         raise UnreadableError("BAD_SESSION", f"{arguments.replay}: {error}") from None
-    played = play(recorded)
+    if isinstance(recorded, CardRecord):
+        from . import tap_read
+
+        return tap_read.read_again(recorded, arguments, screen)
+    played = play(recorded, strict=arguments.strict)
     if arguments.trace:
         show_trace(played.trace, arguments.keep_pan, screen)
     purchase, outcome = recorded.purchase, _outcome(played)

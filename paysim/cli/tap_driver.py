@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import datetime
-import secrets
 import time
 from argparse import Namespace
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 from paysim import CNY, Money, UsageError
-from paysim.core.errors import LinkClosed, LinkTimeout, NoReader
+from paysim.core.errors import LinkClosed, NoReader
 from paysim.core.outcome import Reason
-from paysim.crypto.ca_keys import MAX_SIZE, CaKey, decode_ca_keys
-from paysim.drivers.dialogue import Exchange
 from paysim.drivers.driver import Field, Present
 from paysim.drivers.registry import driver
-from paysim.emv.explain import Explained
-from paysim.emv.inspection import Done, Inspection, Step, Warn, without_cryptogram
-from paysim.emv.inspection_report import Report
-from paysim.sandbox import trace
+from paysim.drivers.session import encode
 from paysim.sandbox.folder import SEED, holder, opened
 from paysim.sandbox.order import Order
 from paysim.sandbox.terminal import Tap, Terminal
@@ -27,11 +20,11 @@ from paysim.sandbox.terminal import Tap, Terminal
 from . import given, tap
 from .card import keys_of
 from .screen import Screen
+from .tap_read import READ, Inspector, Look
 
 __all__ = ["run"]
 
 NO_CARD: Final = 2
-READ: Final = 3
 
 _PRESENTATIONS: Final = 5
 """How often a card that left the field is waited for again."""
@@ -57,17 +50,21 @@ def run(arguments: Namespace, screen: Screen) -> int:
     if money is not None and money.minor <= 0:
         raise UsageError("an order's amount is of more than nothing")
     record = given.writable(arguments.record) if arguments.record else None
-    ca_keys = _ca_keys(arguments.ca_keys)
+    inspector = Inspector(arguments, screen)
     made, reader = driver(arguments.driver)
     field = made.open(reader)
     try:
         visit = _Visit(field, arguments, screen)
-        met = _met(visit, ca_keys, pays=money is not None)
-        if met is None:
+        look = _met(visit, inspector, pays=money is not None)
+        if look is None:
             return _nobody(arguments, screen)
-        if met.report is None and money is not None:
-            return _pay(visit, met.present, money, record)
-        return _read(met, arguments, screen)
+        if look.report is None and money is not None:
+            return _pay(visit, look.present, money, record)
+        inspector.show(look)
+        if record is not None:
+            number = "its number masked" if look.record.masked else "its number whole"
+            tap.write_record(record, encode(look.record), number, screen)
+        return READ
     finally:
         field.close()
 
@@ -79,18 +76,6 @@ def _check(arguments: Namespace) -> None:
         raise UsageError("the cards of a keys folder are those of seed 7; leave out --seed")
     if not 0 < arguments.wait <= _MOST_S:
         raise UsageError(f"--wait is a number of seconds, of more than nothing and {_MOST_S} at most")
-    if arguments.record and not arguments.amount:
-        raise UsageError("--record writes a payment down; give --amount too")
-
-
-def _ca_keys(name: str) -> tuple[CaKey, ...]:
-    """The keys of a file. Raises DecodeError, CertificateError or UnreadableError where it holds none."""
-    if not name:
-        return ()
-    path = given.file_at(name)
-    if path is None:
-        raise given.UnreadableError("NO_FILE", f"there is no file {name}")
-    return decode_ca_keys(given.to_text(given.read_file(path, 4 * MAX_SIZE), 4 * MAX_SIZE))
 
 
 # Waiting for a card. --------------------------------------------------------------------------------------
@@ -139,63 +124,19 @@ class _Visit:
         self.screen.flush()
 
 
-class _Met(NamedTuple):
-    """A card, and what a stranger's says; None for one of ours that is to pay."""
-
-    present: Present
-    report: Report | None
-    exchanges: tuple[Exchange, ...]
-
-
-def _met(visit: _Visit, ca_keys: tuple[CaKey, ...], *, pays: bool) -> _Met | None:
+def _met(visit: _Visit, inspector: Inspector, *, pays: bool) -> Look | None:
     """The first card that stays long enough to be told from others."""
     words = "hold a card to the reader"
-    met: _Met | None = None
+    look: Look | None = None
     for _ in range(_PRESENTATIONS):
         present = visit.present(words)
         if present is None:
-            return met
-        met = _looked_at(visit, present, ca_keys, pays=pays)
-        if met.report is None or not met.report.ended:
-            return met
-        words = f"{met.report.ended}; hold it there again"
-    return met
-
-
-def _looked_at(visit: _Visit, present: Present, ca_keys: tuple[CaKey, ...], *, pays: bool) -> _Met:
-    arguments, exchanges = visit.arguments, list[Exchange]()
-    inspection = Inspection(
-        on=datetime.date.today(),
-        ca_keys=ca_keys,
-        allow_gpo=arguments.allow_gpo,
-        keep_pan=arguments.keep_pan,
-        unpredictable=secrets.token_bytes(4),
-    )
-    step: Step = inspection.start()
-    while not isinstance(step, Done):
-        if pays and inspection.ours:
-            return _Met(present, None, ())
-        if isinstance(step, Warn):
-            visit.screen.head(step.words)
-            visit.screen.flush()
-            step = inspection.go_on()
-        else:
-            step = _carried(inspection, present, step.command, exchanges)
-    return _Met(present, step.report, tuple(exchanges))
-
-
-def _carried(inspection: Inspection, present: Present, command: bytes, exchanges: list[Exchange]) -> Step:
-    exchanges.append(Exchange("command", data=command))
-    try:
-        answer = present.link.transceive(command)
-    except LinkTimeout as error:
-        exchanges.append(Exchange("response", "timeout", str(error)))
-        return inspection.lost("timeout")
-    except LinkClosed as error:
-        exchanges.append(Exchange("response", "transmission", str(error)))
-        return inspection.lost("transmission")
-    exchanges.append(Exchange("response", data=without_cryptogram(answer)))
-    return inspection.receive(answer)
+            return look
+        look = inspector.look(present, pays=pays)
+        if look.report is None or not look.report.ended:
+            return look
+        words = f"{look.report.ended}; hold it there again"
+    return look
 
 
 def _nobody(arguments: Namespace, screen: Screen) -> int:
@@ -203,58 +144,6 @@ def _nobody(arguments: Namespace, screen: Screen) -> int:
     screen.complain(text)
     screen.result({"error": text})
     return NO_CARD
-
-
-# A stranger's card, or one that is only to be read. -------------------------------------------------------
-
-
-def _read(met: _Met, arguments: Namespace, screen: Screen) -> int:
-    report = met.report
-    if report is None:
-        raise UsageError("this card was not read")
-    if arguments.trace:
-        tap.show_trace(met.exchanges, arguments.keep_pan, screen)
-    whose = "a card of a sandbox" if report.ours else "a stranger's card"
-    number = report.pan or "its number is in nothing that was read"
-    screen.head(f"{whose}, {met.present.kind}: {number}; read, and nothing charged")
-    for node in report.tree():
-        _show_node(node, screen)
-    if not report.applications:
-        screen.say("  no application of a payment card answers")
-    for title, rows in (("done", report.done), ("not done", report.not_done)):
-        for at, row in enumerate(rows):
-            screen.say(f"  {'' if at else title:<8}  {row}")
-    if arguments.record:
-        screen.complain("nothing is recorded: --record writes payments down, and this was none")
-    if report.ended:
-        screen.say(f"  {'ended':<8}  early: {report.ended}")
-    screen.result(_read_result(met, report, arguments))
-    return READ
-
-
-def _show_node(node: Explained, screen: Screen) -> None:
-    for line in trace.node_lines(node, 2, tap.width()):
-        screen.say(line)
-
-
-def _read_result(met: _Met, report: Report, arguments: Namespace) -> dict[str, Any]:
-    return {
-        "state": None,
-        "book_state": None,
-        "outcome": "read",
-        "amount_minor": None,
-        "events": [],
-        "card": {
-            "kind": met.present.kind,
-            "ours": report.ours,
-            "pan": report.pan,
-            "applications": [trace.as_object(node) for node in report.tree()],
-        },
-        "done": list(report.done),
-        "not_done": list(report.not_done),
-        "ended": report.ended,
-        **tap.traced(met.exchanges, arguments),
-    }
 
 
 # A card of ours, that pays. -------------------------------------------------------------------------------
@@ -272,7 +161,7 @@ def _pay(visit: _Visit, present: Present, money: Money, record: Path | None) -> 
         tap.show_taps(taps, arguments, screen)
         _show_payment(taps[-1], order, visit.field.reader, screen)
         if record is not None and taps[-1].reader is not None:
-            tap.write_record(record, taps[-1], screen)
+            tap.write_record(record, taps[-1].record(), "with the card's number (a sandbox's)", screen)
         screen.result(tap.result(taps, order, arguments))
     return tap.PAID if taps[-1].approved else tap.NOT_PAID
 

@@ -1,8 +1,9 @@
-"""A recorded session in a card's place: the terminal lives through it again, without card, keys or network.
+"""A recorded card in a card's place: the terminal lives through it again, without card, keys or network.
 
-The link answers as the card did then. Where the terminal now asks something else, the link says so and gives
-the answer to the next recorded command of the same kind, or has none. `play` compares the whole: commands,
-decisions, outcome.
+The link answers as the card did then, and notes where the terminal now asks something else. Such a command
+ends a strict replay. Another one looks for the same command elsewhere in the record, then for one with the
+same header (the reader's number is another one each time), and has no answer where neither is recorded.
+`play` compares a whole payment: commands, decisions, outcome.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from paysim.emv.entry_point import EntryPoint
 from paysim.emv.outcome import Decision, Result, Status
 
 from . import dialogue
-from .dialogue import Exchange, decode_answer
+from .dialogue import Exchange, Recorder, decode_answer
 from .driver import Present
-from .session import MAX_SIZE, Session, decode, outcome_of
+from .session import MAX_SIZE, CardRecord, Session, decode, outcome_of
 
 __all__ = ["Difference", "Played", "Replay", "ReplayDriver", "ReplayField", "play"]
 
@@ -49,10 +50,12 @@ class _Turn(NamedTuple):
 class Replay:
     """The link to a recorded card. `differences` are the commands that were not the recorded ones."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session | CardRecord, *, strict: bool = False) -> None:
         self.differences: list[Difference] = []
         self.commands = 0
-        self._turns = list(_turns(session.trace))
+        self._turns = _turns(session.trace)
+        self._strict = strict
+        self._at = 0
         self._decisions: tuple[Decision, ...] = ()
         self._gone = False
 
@@ -84,26 +87,36 @@ class Replay:
         return answer.data
 
     def _next(self, data: bytes) -> _Turn | None:
-        """The next recorded turn with this command; else, as a difference, the next with its header."""
-        if self._turns and self._turns[0].command == data:
-            return self._turns.pop(0)
-        recorded = self._turns[0].command if self._turns else b""
+        """The next recorded turn with this command; else, as a difference, what is most like it."""
+        turns, at = self._turns, self._at
+        if at < len(turns) and turns[at].command == data:
+            self._at += 1
+            return turns[at]
+        recorded = turns[at].command if at < len(turns) else b""
         now = data.hex().upper()
         self.differences.append(Difference(self.commands, "the command", recorded.hex().upper(), now))
-        for at, turn in enumerate(self._turns):
-            if turn.command[:_HEADER] == data[:_HEADER]:
-                del self._turns[: at + 1]
-                return turn
+        if self._strict:
+            self.close()
+            return None
+        order: tuple[int, ...] = (*range(at, len(turns)), *range(at))
+        for length in (None, _HEADER):
+            for one in order:
+                if turns[one].command[:length] == data[:length]:
+                    self._at = one + 1
+                    return turns[one]
         return None
 
 
 class ReplayField:
     """A field in which a recorded card lies; each `wait` begins the record anew."""
 
-    def __init__(self, session: Session, reader: str = "replay") -> None:
+    def __init__(
+        self, session: Session | CardRecord, reader: str = "replay", *, strict: bool = False
+    ) -> None:
         self.reader = reader
         self.link: Replay | None = None
-        self._session = session
+        self.session = session
+        self._strict = strict
         self._closed = False
 
     def wait(self, timeout_s: float) -> Present | None:  # noqa: ARG002
@@ -111,8 +124,10 @@ class ReplayField:
         self._leave()
         if self._closed:
             raise LinkClosed("the field is off")
-        self.link = Replay(self._session)
-        return Present(self.link, count=self._session.cards)
+        self.link = Replay(self.session, strict=self._strict)
+        if isinstance(self.session, CardRecord):
+            return Present(self.link, self.session.kind, atr=self.session.atr)
+        return Present(self.link, count=self.session.cards)
 
     def removed(self, timeout_s: float) -> bool:  # noqa: ARG002
         """False: a record lies where it lies."""
@@ -129,9 +144,12 @@ class ReplayField:
 
 
 class ReplayDriver:
-    """The driver of recorded sessions: a reader is a file."""
+    """The driver of recorded sessions: a reader is a file. `strict` ends a replay at the first difference."""
 
     name = "replay"
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self._strict = strict
 
     def readers(self) -> list[str]:
         """None: a file is named."""
@@ -147,7 +165,7 @@ class ReplayDriver:
                 text = file.read(4 * MAX_SIZE)
         except (OSError, ValueError) as error:
             raise NoReader(f"no session can be read from {reader!r} ({error}); replay:FILE") from None
-        return ReplayField(decode(text), reader)
+        return ReplayField(decode(text), reader, strict=self._strict)
 
 
 def _turns(trace: Sequence[Exchange]) -> list[_Turn]:
@@ -175,17 +193,27 @@ class Played(NamedTuple):
         return self.result is not None and self.result.status is Status.APPROVED
 
 
-def play(session: Session) -> Played:
-    """Live through a session again: a terminal with the recorded settings, the recorded card and issuer."""
-    machine, link = EntryPoint(session.reader, session.purchase), Replay(session)
-    trace: list[Exchange] = []
-    result = dialogue.run(machine, link, session.cards, trace)
+def play(session: Session, *, strict: bool = False) -> Played:
+    """Live through a session again: a terminal with the recorded settings, the recorded card and issuer.
+
+    The new trace has the recorded times as far as it is the recorded one.
+    """
+    machine, link = EntryPoint(session.reader, session.purchase), Replay(session, strict=strict)
+    recorder = Recorder(link, clock=lambda: 0)
+    result = dialogue.run(machine, recorder, session.cards)
     checks = [one for one in session.trace if one.kind == "issuer"]
     answers = [one for one in session.trace if one.kind == "answer"]
     if result is not None and result.status is Status.ONLINE_REQUEST and answers:
-        trace += checks
-        result = dialogue.finish(machine, link, result, decode_answer(answers[0].data), trace)
-    return Played(result, tuple(trace), (*link.differences, *_compared(session, result, trace)))
+        recorder.trace += checks
+        result = dialogue.finish(machine, recorder, result, decode_answer(answers[0].data))
+    trace = _timed(recorder.trace, session.trace)
+    return Played(result, trace, (*link.differences, *_compared(session, result, trace)))
+
+
+def _timed(trace: Sequence[Exchange], recorded: Sequence[Exchange]) -> tuple[Exchange, ...]:
+    pairs = zip(trace, recorded, strict=False)
+    found = [old if new == old._replace(at_us=0) else new for new, old in pairs]
+    return (*found, *trace[len(found) :])
 
 
 def _compared(session: Session, result: Result | None, trace: Sequence[Exchange]) -> list[Difference]:

@@ -1,36 +1,55 @@
-"""A recorded tap: JSON lines that hold what a reader needs to live through it again, without the card.
+"""A recorded card: JSON lines that hold what a reader needs to live through it again, without the card.
 
-The first line is the purchase and the reader's settings, each further one an exchange, in its order:
+The first line of a payment is the purchase and the reader's settings, each further one an exchange, in its
+order; times are microseconds from the beginning, and left out where they are 0:
 
     {"paysim": "tap", "version": 1, "purchase": {...}, "reader": {...}, "cards": 1}
-    {"command": "00A4040007A000000003101000"}
-    {"response": "6F49...9000"}                    or {"lost": "timeout", "text": "..."}
+    {"command": "00A4040007A000000003101000", "at_us": 31}
+    {"response": "6F49...9000", "at_us": 904}      or {"lost": "timeout", "text": "...", "at_us": 5000031}
     {"decision": "V13", "text": "ARQC: online"}    or "card", "issuer", in place of "decision"
     {"shown": "Approved"}
     {"answer": "8A023030"}                         what the issuer said: objects 8A, 91, 71, 72, 86
     {"outcome": "APPROVED", "text": "...", "cvm": "NONE", "tvr": "0000000000", "tsi": "0000"}
 
 No key is in it but the schemes' public ones. The card's number is: without it nothing could be replayed.
+
+Of a card that was only read the first line says what the reader knew of it, and commands and responses
+follow. A stranger's number is masked (`*` in the hex) unless it is to be kept; a replay has zeros there:
+
+    {"paysim": "card", "version": 1, "on": "2026-11-27", "unpredictable": "...", "kind": "iso14443-4",
+     "atr": "...", "masked": true}
+    {"response": "70125A08623456******61435F24033101319000", "at_us": 904}
 """
 
 from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from paysim.core.errors import DecodeError, PaysimError
 from paysim.crypto.ca_keys import decode_ca_keys, encode_ca_keys
+from paysim.emv import masking
 from paysim.emv.outcome import Result
 from paysim.emv.reader import Combination, Limits, Purchase, Reader
 
-from .dialogue import Exchange, decode_answer
+from .dialogue import Exchange, decode_answer, numbers
 
-__all__ = ["MAX_LINES", "MAX_SIZE", "Session", "SessionError", "decode", "encode", "is_session", "outcome_of"]
+__all__ = [
+    "MAX_LINES",
+    "MAX_SIZE",
+    "CardRecord",
+    "Session",
+    "SessionError",
+    "decode",
+    "encode",
+    "is_session",
+    "outcome_of",
+]
 
 MAX_SIZE: Final = 1_000_000
 """Characters of a recorded session. Assumed: a hundred times a long one."""
@@ -64,6 +83,22 @@ class Session:
     outcome: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class CardRecord:
+    """A card that was read and charged nothing: commands and responses, and the day they were said on.
+
+    `kind` and `atr` are what the reader knew of it (`driver.Present`), `unpredictable` is the number that it
+    told the card. Where it is `masked`, `encode` masks card numbers, and what `decode` gives has zeros there.
+    """
+
+    trace: tuple[Exchange, ...]
+    on: datetime.date
+    unpredictable: bytes = bytes(4)
+    kind: str = "iso14443-4"
+    atr: bytes = b""
+    masked: bool = True
+
+
 def outcome_of(result: Result | None) -> dict[str, str]:
     """What a session's last line says of a reader's result."""
     if result is None:
@@ -77,11 +112,11 @@ def outcome_of(result: Result | None) -> dict[str, str]:
     }
 
 
-_START: Final = re.compile(r'\s*\{\s*"paysim"\s*:\s*"tap"')
+_START: Final = re.compile(r'\s*\{\s*"paysim"\s*:\s*"(tap|card)"')
 
 
 def is_session(text: str) -> bool:
-    """Whether a text claims to be a recorded session.
+    """Whether a text claims to be a recorded card, that paid or was read.
 
     >>> is_session('{"paysim": "tap", "version": 1}')
     True
@@ -92,6 +127,9 @@ def is_session(text: str) -> bool:
 # The lines. -----------------------------------------------------------------------------------------------
 
 _Hex = Annotated[str, msgspec.Meta(pattern=r"^([0-9A-Fa-f]{2})*$")]
+_Masked = Annotated[str, msgspec.Meta(pattern=r"^([0-9A-Fa-f*]{2})*$")]
+_Number = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Fa-f]{8}$")]
+_Micros = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 
 
 class _Combination(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
@@ -139,17 +177,25 @@ class _Purchase(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     exponent: int = 2
 
 
-class _Head(msgspec.Struct, forbid_unknown_fields=True):
-    paysim: Literal["tap"]
+class _Head(msgspec.Struct, forbid_unknown_fields=True, tag_field="paysim", tag="tap"):
     version: Literal[1]
     purchase: _Purchase
     reader: _Reader
     cards: int = 1
 
 
+class _CardHead(msgspec.Struct, forbid_unknown_fields=True, tag_field="paysim", tag="card"):
+    version: Literal[1]
+    on: datetime.date
+    unpredictable: _Number
+    kind: str = "iso14443-4"
+    atr: _Hex = ""
+    masked: bool = True
+
+
 class _Line(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
-    command: _Hex | None = None
-    response: _Hex | None = None
+    command: _Masked | None = None
+    response: _Masked | None = None
     lost: Literal["timeout", "transmission", None] = None
     decision: str | None = None
     card: str | None = None
@@ -161,31 +207,54 @@ class _Line(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     cvm: str = ""
     tvr: _Hex = ""
     tsi: _Hex = ""
+    at_us: _Micros = 0
 
 
 _KINDS: Final = ("command", "response", "lost", "decision", "card", "issuer", "shown", "answer", "outcome")
+_KINDS_OF_CARD: Final = _KINDS[:3]
 _BYTES: Final = ("command", "response", "answer")
 
 
 # Writing. -------------------------------------------------------------------------------------------------
 
 
-def encode(session: Session) -> str:
+def encode(session: Session | CardRecord) -> str:
     """The session as JSON lines."""
-    head = _Head("tap", VERSION, _purchase(session.purchase), _reader(session.reader, session.purchase.type))
-    head.cards = session.cards
-    rows = [head, *map(_line, session.trace), *([dict(session.outcome)] if session.outcome else [])]
+    lines = map(_line, session.trace)
+    if isinstance(session, CardRecord):
+        number, atr = session.unpredictable.hex().upper(), session.atr.hex().upper()
+        head = _CardHead(VERSION, session.on, number, session.kind, atr, session.masked)
+        return _text([head, *(_masked(session.trace) if session.masked else lines)])
+    purchase, reader = _purchase(session.purchase), _reader(session.reader, session.purchase.type)
+    outcome = [dict(session.outcome)] if session.outcome else []
+    return _text([_Head(VERSION, purchase, reader, session.cards), *lines, *outcome])
+
+
+def _text(rows: Iterable[object]) -> str:
     return "".join(f"{msgspec.json.encode(row).decode()}\n" for row in rows)
 
 
 def _line(one: Exchange) -> _Line:
     if one.kind == "response" and one.step:
-        return msgspec.convert({"lost": one.step, "text": one.text}, _Line)
+        return msgspec.convert({"lost": one.step, "text": one.text, "at_us": one.at_us}, _Line)
     if one.kind in _BYTES:
-        return msgspec.convert({one.kind: one.data.hex().upper()}, _Line)
+        return msgspec.convert({one.kind: one.data.hex().upper(), "at_us": one.at_us}, _Line)
     if one.kind == "shown":
         return _Line(shown=one.text)
     return msgspec.convert({one.kind: one.step, "text": one.text}, _Line)
+
+
+def _masked(trace: Iterable[Exchange]) -> Iterator[_Line]:
+    """The lines of a trace with no number of it, wherever it stands: one that comes later is known before."""
+    trace = tuple(trace)
+    known = frozenset(numbers(trace))
+    for one in trace:
+        line = _line(one)
+        if line.command is not None:
+            line.command = masking.hexadecimal(one.data, known)
+        elif line.response is not None:
+            line.response = masking.hexadecimal(one.data[:-2], known) + line.response[-4:]
+        yield line
 
 
 def _purchase(given: Purchase) -> _Purchase:
@@ -224,7 +293,7 @@ def _combination(given: Combination) -> _Combination:
 # Reading. -------------------------------------------------------------------------------------------------
 
 
-def decode(text: str) -> Session:
+def decode(text: str) -> Session | CardRecord:
     """The session that these lines are. Raises SessionError, which names the line, for any others."""
     if len(text) > MAX_SIZE:
         raise SessionError(f"more than {MAX_SIZE} characters", 1)
@@ -232,57 +301,69 @@ def decode(text: str) -> Session:
     if not rows or len(rows) > MAX_LINES:
         raise SessionError(f"it has 1 to {MAX_LINES} lines, and this {len(rows)}", 1)
     number, first = rows[0]
-    head = _read(first, number, _Head)
+    head: _Head | _CardHead = _read(first, number, _Head | _CardHead)
+    lines: list[tuple[int, _Line]] = [(at, _read(row, at, _Line)) for at, row in rows[1:]]
+    if isinstance(head, _CardHead):
+        trace = tuple(_exchanges(lines, _KINDS_OF_CARD, masked=head.masked))
+        drawn, atr = bytes.fromhex(head.unpredictable), bytes.fromhex(head.atr)
+        return CardRecord(trace, head.on, drawn, head.kind, atr, head.masked)
+    return _to_session(head, number, lines)
+
+
+def _to_session(head: _Head, number: int, lines: list[tuple[int, _Line]]) -> Session:
     try:
         reader, purchase = _to_reader(head.reader, head.purchase.type), _to_purchase(head.purchase)
     except (PaysimError, ValueError) as error:
         raise SessionError(str(error), number) from None
     if not 1 <= head.cards <= _MOST_CARDS:
         raise SessionError(f"cards are 1 to {_MOST_CARDS}", number)
-    lines = [(at, _read(row, at, _Line)) for at, row in rows[1:]]
     outcome: dict[str, str] = {}
     if lines and lines[-1][1].outcome is not None:
-        outcome = msgspec.to_builtins(lines.pop()[1])
-    return Session(reader, purchase, tuple(_exchanges(lines)), head.cards, outcome)
+        outcome = msgspec.to_builtins(msgspec.structs.replace(lines.pop()[1], at_us=0))
+    return Session(reader, purchase, tuple(_exchanges(lines, _KINDS[:-1])), head.cards, outcome)
 
 
 _MOST_CARDS: Final = 16
-_Row = TypeVar("_Row")
 
 
-def _read(row: str, number: int, kind: type[_Row]) -> _Row:
+def _read(row: str, number: int, kind: Any) -> Any:
     try:
         return msgspec.json.decode(row, type=kind)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise SessionError(str(error), number) from None
 
 
-def _exchanges(lines: list[tuple[int, _Line]]) -> Iterator[Exchange]:
+def _exchanges(
+    lines: list[tuple[int, _Line]], known: tuple[str, ...], *, masked: bool = False
+) -> Iterator[Exchange]:
     """The exchanges of these lines; a response follows each command, and nothing else."""
     waits = False
     for number, line in lines:
         kinds = [name for name in _KINDS if getattr(line, name) is not None]
-        if len(kinds) != 1 or kinds[0] == "outcome":
-            raise SessionError(f"a line says one of {', '.join(_KINDS)}, the outcome last", number)
+        if len(kinds) != 1 or kinds[0] not in known:
+            last = ", the outcome last" if "answer" in known else ""
+            raise SessionError(f"a line says one of {', '.join(known)}{last}", number)
         kind = kinds[0]
         if (kind == "command" and waits) or (kind in ("response", "lost") and not waits):
             raise SessionError("commands and responses take turns", number)
         waits = kind == "command" or (waits and kind not in ("response", "lost"))
-        yield _exchange(line, kind, number)
+        yield _exchange(line, kind, number, masked=masked)
 
 
-def _exchange(line: _Line, kind: str, number: int) -> Exchange:
+def _exchange(line: _Line, kind: str, number: int, *, masked: bool) -> Exchange:
     said = str(getattr(line, kind))
     if kind == "lost":
-        return Exchange("response", said, line.text)
+        return Exchange("response", said, line.text, at_us=line.at_us)
     if kind in _BYTES:
-        data = bytes.fromhex(said)
+        if masking.MASK in said and not masked:
+            raise SessionError("digits are masked, and the first line does not say so", number)
+        data = bytes.fromhex(said.replace(masking.MASK, "0"))
         if kind == "answer":
             try:
                 decode_answer(data)
             except DecodeError as error:
                 raise SessionError(str(error), number) from None
-        return Exchange(kind, data=data)
+        return Exchange(kind, data=data, at_us=line.at_us)
     return Exchange(kind, text=said) if kind == "shown" else Exchange(kind, said, line.text)
 
 

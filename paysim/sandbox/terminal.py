@@ -8,16 +8,14 @@ the issuer and may be lost there, and every fact of the tap is written together.
 from __future__ import annotations
 
 import datetime
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from paysim.channels import operator
-from paysim.codec import tlv
 from paysim.codec.bits import set_bit
 from paysim.core.clock import SECOND_MS
-from paysim.core.errors import DecodeError, UsageError
+from paysim.core.errors import UsageError
 from paysim.core.event import Event
 from paysim.core.history import History
 from paysim.core.money import CURRENCIES, Money
@@ -28,13 +26,12 @@ from paysim.core.transaction import Transaction
 from paysim.crypto.pin import format_0
 from paysim.crypto.triple_des import encrypt_ecb
 from paysim.drivers import dialogue, registry, session
-from paysim.drivers.dialogue import CardLink, Exchange
+from paysim.drivers.dialogue import CardLink, Exchange, Recorder
 from paysim.drivers.driver import Driver, Field
 from paysim.drivers.loopback import Loopback
 from paysim.drivers.session import Session
-from paysim.emv import masking
 from paysim.emv.entry_point import EntryPoint
-from paysim.emv.outcome import Cvm, Decision, IssuerResponse, Result, Status
+from paysim.emv.outcome import Cvm, IssuerResponse, Result, Status
 from paysim.emv.reader import Combination, Purchase, Reader, reader
 from paysim.issuer.accounts import DEFAULT_PIN
 from paysim.issuer.cards import CardStatus
@@ -62,7 +59,7 @@ NO_PIN_MINOR: Final = {True: 100_000, False: 30_000}
 _ZONE: Final = datetime.timezone(datetime.timedelta(hours=8))
 _UNPAID: Final = (State.CREATED, State.PRESENTED)
 _BOOKED: Final = (Status.APPROVED, Status.DECLINED, Status.ONLINE_REQUEST)
-_NUMBERS: Final = (0x57, 0x5A)
+_US_A_MS: Final = 1000
 _TTQ_VISA: Final = bytes.fromhex("26004000")
 _TTQ_UNIONPAY: Final = bytes.fromhex("26004080")
 _SAID_NO: Final = Outcome.declined(Reason.REFUSED_BY_PAYER, "the payer typed no PIN")
@@ -159,27 +156,6 @@ class Tap(NamedTuple):
         return session.encode(Session(self.reader, self.purchase, self.trace, self.cards, outcome))
 
 
-class _Timed:
-    """A link, and how long its card took."""
-
-    def __init__(self, link: CardLink) -> None:
-        self._link = link
-        self.elapsed_s = 0.0
-
-    @property
-    def decisions(self) -> tuple[Decision, ...]:
-        """The link's own."""
-        return self._link.decisions
-
-    def transceive(self, data: bytes) -> bytes:
-        """The link's own, timed."""
-        begun = time.monotonic()
-        try:
-            return self._link.transceive(data)
-        finally:
-            self.elapsed_s += time.monotonic() - begun
-
-
 class _Payment:
     """A tap under way: the facts so far, the order, the card and the way to it, and what was noted."""
 
@@ -189,7 +165,7 @@ class _Payment:
         history: History,
         held: HeldCard | None,
         machine: EntryPoint,
-        way: CardLink,
+        way: Recorder,
         pin: str | None,
     ) -> None:
         self.draft = draft
@@ -199,7 +175,6 @@ class _Payment:
         self.way = way
         self.pin = pin
         self.operation = _operation(history)
-        self.trace: list[Exchange] = []
 
     @property
     def held(self) -> HeldCard:
@@ -207,6 +182,11 @@ class _Payment:
         if self.card is None:
             raise UsageError("the card's number is not known yet")
         return self.card
+
+    @property
+    def trace(self) -> list[Exchange]:
+        """What happened so far."""
+        return self.way.trace
 
 
 class Terminal:
@@ -308,13 +288,14 @@ class Terminal:
         link = Loopback(held.card, tear_at=tear_at, heard=heard, before=held.commands)
         machine = EntryPoint(self._reader(history.shop), self._purchase(history, at_ms))
         way: CardLink = link if self._before is None else self._before(link)
-        tap = _Payment(draft, history, held, machine, way, pin)
+        recorder = Recorder(way, clock=lambda: link.elapsed_ms * _US_A_MS)
+        tap = _Payment(draft, history, held, machine, recorder, pin)
         outcome, result = self._carried(tap, len(cards))
         link.close()
         held.commands += link.commands
         held.save(draft, at_ms)
         draft.commit()
-        return _told(tap, outcome, result, link.elapsed_ms, len(cards))
+        return _told(tap, outcome, result, len(cards))
 
     def _tap_field(
         self,
@@ -334,25 +315,25 @@ class Terminal:
         return self.tap_link(order, present.link, count=present.count, pin=pin)
 
     def _tap_link(self, id: str, link: CardLink, count: int, pin: str | None) -> Tap:
-        engine, timed = self._engine, _Timed(link)
+        engine = self._engine
         history, at_ms, draft = engine.history(id), engine.now_ms(), engine.draft()
         refusal = self._closed(history, at_ms) or self._window(draft, history, at_ms)
         if refusal is not None:
             draft.commit()
             return Tap(refusal, None, ())
         machine = EntryPoint(self._reader(history.shop), self._purchase(history, at_ms))
-        tap = _Payment(draft, history, None, machine, timed, pin)
+        tap = _Payment(draft, history, None, machine, Recorder(link), pin)
         outcome, result = self._carried(tap, count)
         draft.commit()
-        return _told(tap, outcome, result, round(timed.elapsed_s * SECOND_MS), count)
+        return _told(tap, outcome, result, count)
 
     def _carried(self, tap: _Payment, count: int) -> tuple[Outcome, Result | None]:
         """What comes of the dialogue; a result of None wants the card again."""
-        result = dialogue.run(tap.machine, tap.way, count, tap.trace)
+        result = dialogue.run(tap.machine, tap.way, count)
         if result is None:
             return Outcome(OutcomeKind.TRY_AGAIN, text=_why_again(tap.machine, count)), None
         if tap.card is None:
-            tap.card = self._engine.cards.by_number(_number(tap.trace))
+            tap.card = self._engine.cards.by_number(["", *dialogue.numbers(tap.trace)][-1])
         if tap.card is None and result.status in _BOOKED:
             return _STRANGER, result
         return self._decided(tap, result)
@@ -474,7 +455,7 @@ class Terminal:
         if answer.outcome.approved and not outcome.approved:
             answer = Answer(outcome)  # the operator has the last word
         response = IssuerResponse(answer.arc, answer.data_91, answer.scripts)
-        return outcome, dialogue.finish(tap.machine, tap.way, result, response, tap.trace)
+        return outcome, dialogue.finish(tap.machine, tap.way, result, response)
 
     def _unanswered(self, tap: _Payment, at_ms: int) -> Outcome:
         tap.draft.at_shop(tap.history, Event("timed_out", at_ms, tap.operation))
@@ -536,25 +517,9 @@ def _operation(history: History) -> str:
     return f"{history.id}.{len(history.book.operations.keys() | history.shop.operations.keys()) + 1}"
 
 
-def _told(tap: _Payment, outcome: Outcome, result: Result | None, elapsed_ms: int, count: int) -> Tap:
-    machine = tap.machine
+def _told(tap: _Payment, outcome: Outcome, result: Result | None, count: int) -> Tap:
+    machine, elapsed_ms = tap.machine, round(tap.way.elapsed_us / _US_A_MS)
     return Tap(outcome, result, tuple(tap.trace), elapsed_ms, machine.reader, machine.purchase, count)
-
-
-def _number(trace: Iterable[Exchange]) -> str:
-    """The card's number, by the last answer that has one; empty where none has."""
-    found = ""
-    for one in trace:
-        if one.kind != "response" or not one.data:
-            continue
-        try:
-            tree = tlv.decode(one.data[:-2])
-        except DecodeError:
-            continue
-        for path, value in tlv.walk(tree):
-            if path[-1] in _NUMBERS:
-                found = next(iter(masking.numbers(path[-1], value)), found)
-    return found
 
 
 def _why_again(machine: EntryPoint, count: int) -> str:

@@ -41,6 +41,7 @@ _WHO: Final = {
     "issuer": "issuer",
     "shown": "display",
 }
+_TIMED: Final = ("command", "response")
 _STEP_WIDTH: Final = 12
 
 
@@ -52,19 +53,26 @@ class Line(NamedTuple):
     head: bool = False
 
 
+class _Place(NamedTuple):
+    """Where in a trace: behind which kind of line, at which command, and when that left."""
+
+    before: str = ""
+    command: int = 0
+    sent_us: int = 0
+
+
 def lines(trace: Iterable[Exchange], *, keep_pan: bool = False, width: int = WIDTH) -> Iterator[Line]:
     """The lines of a trace, in its order."""
     reading = Reading(keep_pan=keep_pan)
-    number = 0
-    before = ""
+    at = _Place()
     for one in trace:
         if one.kind == "command":
-            number += 1
+            at = at._replace(command=at.command + 1, sent_us=one.at_us)
             yield Line("command", "")
         elif one.kind == "answer":
             yield Line("answer", "")
-        yield from _exchange(one, reading, number, before, width)
-        before = one.kind
+        yield from _exchange(one, reading, at, width)
+        at = at._replace(before=one.kind)
 
 
 def text(trace: Iterable[Exchange], *, keep_pan: bool = False, width: int = WIDTH) -> str:
@@ -73,18 +81,22 @@ def text(trace: Iterable[Exchange], *, keep_pan: bool = False, width: int = WIDT
 
 
 def objects(trace: Iterable[Exchange], *, keep_pan: bool = False) -> Iterator[dict[str, Any]]:
-    """The trace as JSON objects, for programs: each exchange, its bytes in hex, what they say."""
+    """The trace as JSON objects, for programs: each exchange, its bytes in hex, what they say.
+
+    `at_us` is when it was, in microseconds from the tap's beginning.
+    """
     reading = Reading(keep_pan=keep_pan)
     for one in trace:
+        head = {"kind": one.kind, **({"at_us": one.at_us} if one.kind in _TIMED else {})}
         if one.kind == "command":
-            yield {"kind": one.kind, **as_object(reading.command(one.data))}
+            yield {**head, **as_object(reading.command(one.data))}
         elif one.kind == "response" and not one.step:
-            yield {"kind": one.kind, **as_object(reading.response(one.data))}
+            yield {**head, **as_object(reading.response(one.data))}
         elif one.kind == "answer":
             nodes = [as_object(node) for node in reading.objects(one.data)]
-            yield {"kind": one.kind, "value": reading.hex(one.data), "inside": nodes}
+            yield {**head, "value": reading.hex(one.data), "inside": nodes}
         else:
-            yield {"kind": one.kind, **({"step": one.step} if one.step else {}), "text": one.text}
+            yield {**head, **({"step": one.step} if one.step else {}), "text": one.text}
 
 
 def as_object(node: Explained) -> dict[str, Any]:
@@ -100,24 +112,24 @@ def as_object(node: Explained) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
-def _exchange(one: Exchange, reading: Reading, number: int, before: str, width: int) -> Iterator[Line]:
+def _exchange(one: Exchange, reading: Reading, at: _Place, width: int) -> Iterator[Line]:
+    took = f"  {(one.at_us - at.sent_us) / 1000:.1f} ms" if one.at_us > at.sent_us else ""
     if one.kind == "command":
         found = reading.command(one.data)
-        head = " ".join((f"{number:>2} > {found.name}", *found.words, *found.faults))
+        head = " ".join((f"{at.command:>2} > {found.name}", *found.words, *found.faults))
         yield from _apdu(one.kind, head, found, width)
     elif one.kind == "response" and one.step:
-        yield Line(one.kind, f"   < {one.text} ({one.step})", head=True)
+        yield Line(one.kind, f"   < {one.text} ({one.step}){took}", head=True)
     elif one.kind == "response":
         found = reading.response(one.data)
-        yield from _apdu(
-            one.kind, f"   < {found.name} {', '.join((*found.words, *found.faults))}", found, width
-        )
+        words = ", ".join((*found.words, *found.faults))
+        yield from _apdu(one.kind, f"   < {found.name} {words}{took}", found, width)
     elif one.kind == "answer":
         yield Line(one.kind, "   the issuer's answer", head=True)
         for node in reading.objects(one.data):
             yield from (Line(one.kind, row) for row in node_lines(node, 5, width))
     else:
-        who = "" if one.kind == before else _WHO.get(one.kind, one.kind)
+        who = "" if one.kind == at.before else _WHO.get(one.kind, one.kind)
         first = f"   {who:<9} {one.step:<{_STEP_WIDTH if one.kind == 'issuer' else 4}} "
         yield from (Line(one.kind, row) for row in _wrapped(first, one.text, len(first), width))
 

@@ -11,6 +11,7 @@ import pytest
 from bench_shells import Bench, free_udp_port, needs_nfcpy
 
 from paysim.core.errors import LinkClosed, LinkTimeout, NoReader
+from paysim.drivers import session
 from paysim.drivers.driver import Present
 from paysim.emv.card import Card
 from paysim.sandbox.folder import FolderCard, opened
@@ -227,6 +228,55 @@ def test_a_strangers_number_is_masked_unless_it_is_to_be_kept(meets: Any) -> Non
     assert pan in meets(Present(stranger()), more=("--allow-gpo", "--keep-pan")).out
 
 
+def test_a_stranger_is_recorded_with_times_and_its_number_masked_and_read_again(
+    meets: Any, paysim: Any, tmp_path: Path
+) -> None:
+    from emv_cards import made
+
+    pan, path = made("visa").pan, tmp_path / "stranger.jsonl"
+    ran = meets(Present(stranger()), amount="", more=("--allow-gpo", "--record", str(path)))
+    assert ran.out.endswith(f"\nrecorded in {path}, its number masked\n")
+    text = path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert (pan in text, f"{pan[:6]}******{pan[-4:]}" in text) == (False, True)
+    found = session.decode(text)
+    assert isinstance(found, session.CardRecord)
+    times = [one.at_us for one in found.trace]
+    assert times == sorted(times)
+    assert times[-1] > 0
+    assert b"\x9f\x26\x08" + bytes(8) in b"".join(one.data for one in found.trace)  # no cryptogram is kept
+    again = paysim("tap", "--replay", str(path), "--strict")
+    assert again.code == 3
+    assert ran.out.split("\n", 1)[1].split("\n\nrecorded")[0] == again.out.rstrip("\n")
+
+
+def test_a_record_that_lacks_a_command_says_where_it_differs(meets: Any, paysim: Any, tmp_path: Path) -> None:
+    path = tmp_path / "stranger.jsonl"
+    meets(Present(stranger()), amount="", more=("--record", str(path)))
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:5] + lines[7:]))  # the first GET DATA is not there
+    again = paysim("tap", "--replay", str(path))
+    assert again.code == 1
+    assert "  differs   command 3: the command: recorded 80CA9F1300, now 80CA9F3600\n" in again.out
+    assert "    records after it" not in again.out
+    strict = paysim("tap", "--replay", str(path), "--strict")
+    assert strict.code == 1
+    assert "  ended     early: the card left the field\n" in strict.out
+
+
+def test_a_record_of_a_stranger_with_its_number_is_read_as_it_was(
+    meets: Any, paysim: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "stranger.jsonl"
+    more = ("--allow-gpo", "--keep-pan", "--json", "--record", str(path))
+    ran = meets(Present(stranger()), amount="", more=more)
+    assert ran.json["card"]["pan"] in path.read_text()
+    again = paysim("tap", "--replay", str(path), "--strict", "--json", "--keep-pan")
+    assert again.code == 3
+    assert again.json["card"] == ran.json["card"]
+    assert again.json["differences"] == []
+
+
 def test_certificates_are_checked_by_a_file_of_ca_keys(meets: Any, tmp_path: Path) -> None:
     from emv_cards import scheme
 
@@ -326,7 +376,7 @@ WRONG = [
     (("--driver", "pcsc", "--amount", "1", "--seed", "9"), "leave out --seed"),
     (("--driver", "pcsc", "--amount", "1", "--wait", "0"), "--wait"),
     (("--driver", "pcsc", "--amount", "1", "--wait", "nan"), "--wait"),
-    (("--driver", "pcsc", "--record", "x"), "give --amount too"),
+    (("--driver", "pcsc", "--amount", "1", "--strict"), "--strict is of a replay"),
     (("--driver", "pcsc", "--amount", "0"), "more than nothing"),
     (("--driver", "pcsc", "--amount", "x"), "an amount is text"),
     (("--driver", "pcsc", "--replay", "x"), "leave out --driver"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from counts import count
@@ -13,9 +15,9 @@ from counts import count
 from paysim import CNY, Sandbox
 from paysim.core.errors import DecodeError, LinkClosed, LinkTimeout
 from paysim.drivers import replay, session
-from paysim.drivers.dialogue import Exchange, decode_answer, encode_answer
-from paysim.drivers.replay import Replay
-from paysim.drivers.session import Session, SessionError
+from paysim.drivers.dialogue import Exchange, Recorder, decode_answer, encode_answer
+from paysim.drivers.replay import Replay, ReplayDriver
+from paysim.drivers.session import CardRecord, Session, SessionError
 from paysim.emv.outcome import IssuerResponse
 from paysim.sandbox.terminal import Tap
 
@@ -151,11 +153,15 @@ def test_another_answer_of_the_issuer_is_followed(online: Session) -> None:
 SELECT, READ, ANSWER = b"\x00\xa4\x04\x00\x00", b"\x00\xb2\x01\x14\x00", b"\x90\x00"
 
 
-def link(*turns: tuple[bytes, Exchange | None], ecash: Session) -> Replay:
+def turned(*turns: tuple[bytes, Exchange | None], ecash: Session) -> Session:
     trace: list[Exchange] = []
     for command, answer in turns:
         trace += [Exchange("command", data=command), *([answer] if answer else [])]
-    return Replay(replace(ecash, trace=tuple(trace)))
+    return replace(ecash, trace=tuple(trace))
+
+
+def link(*turns: tuple[bytes, Exchange | None], ecash: Session) -> Replay:
+    return Replay(turned(*turns, ecash=ecash))
 
 
 def test_the_link_answers_as_recorded(ecash: Session) -> None:
@@ -163,8 +169,8 @@ def test_the_link_answers_as_recorded(ecash: Session) -> None:
     assert found.transceive(SELECT) == ANSWER
     assert (found.differences, found.commands) == ([], 1)
     with pytest.raises(LinkClosed, match="no answer to command 2"):
-        found.transceive(SELECT)
-    assert str(found.differences[0]) == "command 2: the command: recorded nothing, now 00A4040000"
+        found.transceive(READ)
+    assert str(found.differences[0]) == "command 2: the command: recorded nothing, now 00B2011400"
 
 
 def test_the_link_loses_what_was_lost(ecash: Session) -> None:
@@ -189,12 +195,154 @@ def test_a_command_with_other_data_gets_the_answer_of_its_kind(ecash: Session) -
     assert len(found.differences) == 1
 
 
+def test_a_command_out_of_turn_gets_its_own_answer_wherever_it_stands(ecash: Session) -> None:
+    first, second = READ, b"\x00\xb2\x02\x14\x00"
+    one, two = Exchange("response", data=b"\x01\x90\x00"), Exchange("response", data=b"\x02\x90\x00")
+    found = link((SELECT, Exchange("response", data=ANSWER)), (first, one), (second, two), ecash=ecash)
+    assert [found.transceive(command) for command in (second, first, second)] == [
+        two.data,
+        one.data,
+        two.data,
+    ]
+    assert [row.command for row in found.differences] == [1, 2]
+
+
+def test_a_strict_replay_ends_at_the_first_other_command(ecash: Session) -> None:
+    turns = ((SELECT, Exchange("response", data=ANSWER)), (READ, Exchange("response", data=ANSWER)))
+    found = Replay(turned(*turns, ecash=ecash), strict=True)
+    assert found.transceive(SELECT) == ANSWER
+    with pytest.raises(LinkClosed, match="no answer to command 2"):
+        found.transceive(SELECT)
+    with pytest.raises(LinkClosed, match="there is no card"):
+        found.transceive(READ)
+    played = replay.play(replace(ecash, purchase=replace(ecash.purchase, amount_minor=991)), strict=True)
+    assert played.result is None
+    assert (played.differences[0].command, played.trace[-1].kind) == (3, "shown")
+
+
 def test_the_card_says_again_what_it_decided(taps: dict[str, Tap]) -> None:
     tap = taps["unionpay"]
     before = [one for one in tap.trace if one.kind == "card"]
     after = [one for one in replay.play(session.decode(tap.record())).trace if one.kind == "card"]
     assert before
     assert after == before
+
+
+# A card that was only read. -------------------------------------------------------------------------------
+
+PAN = "6234569047826143"
+ON = datetime.date(2026, 11, 27)
+FRAMES = (
+    Exchange("command", data=bytes.fromhex("80A8000002830000"), at_us=12),
+    Exchange("response", data=bytes.fromhex(f"770457{'02'}30399000"), at_us=812),
+    Exchange("command", data=bytes.fromhex("00B2010C00"), at_us=900),
+    Exchange("response", data=bytes.fromhex("70145A08" + PAN + "5F240331013184039F1F009000"), at_us=1700),
+    Exchange("command", data=bytes.fromhex("00B2020C00"), at_us=1800),
+    Exchange("response", "timeout", "the card does not answer", at_us=5_001_800),
+)
+
+
+def test_a_card_that_was_read_comes_back_from_its_lines() -> None:
+    record = CardRecord(FRAMES, ON, b"\1\2\3\4", "contact", b"\x3b\x00", masked=False)
+    text = session.encode(record)
+    assert session.decode(text) == record
+    assert session.is_session(text)
+    assert text.splitlines()[-1] == '{"lost":"timeout","text":"the card does not answer","at_us":5001800}'
+
+
+def test_a_masked_record_gives_no_number_away_and_is_replayed_with_zeros() -> None:
+    again = Exchange("response", data=bytes.fromhex("DF0108" + PAN + "9000"))  # where nobody looks for it
+    frames = (*FRAMES[:2], FRAMES[2], again, *FRAMES[2:])
+    text = session.encode(CardRecord(frames, ON))
+    assert PAN not in text
+    assert text.count("623456******6143") == 2
+    found = session.decode(text)
+    assert session.encode(found).count("623456******6143") == 2
+    assert Replay(found).transceive(FRAMES[2].data) == bytes.fromhex("DF010862345600000061439000")
+
+
+BAD_CARDS = [
+    (
+        "stars without a mask",
+        ("true", "false"),
+        "line 3: digits are masked, and the first line does not say so",
+    ),
+    (
+        "a decision",
+        ('{"command":"00B2010C00"', '{"decision":"x"'),
+        "line 4: a line says one of command, response, lost",
+    ),
+    ("a short number", ('"unpredictable":"00', '"unpredictable":"'), "line 1: "),
+    ("no day", ("2026-11-27", "2026-11-31"), "line 1: "),
+    ("a time before the beginning", ('"at_us":12', '"at_us":-12'), "line 2: "),
+    ("half a byte", ("00B2010C00", "00B2010C0"), "line 4: "),
+    ("no mask at all", ("*", "x"), "line 3: "),
+    (
+        "an unknown word",
+        ('"kind":"iso14443-4"', '"sort":"x"'),
+        "line 1: Object contains unknown field `sort`",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "why"), [row[1:] for row in BAD_CARDS], ids=[row[0] for row in BAD_CARDS])
+def test_a_bad_record_of_a_card_is_a_named_error(change: tuple[str, str], why: str) -> None:
+    text = session.encode(CardRecord(FRAMES, ON))
+    with pytest.raises(SessionError, match=why):
+        session.decode(text.replace(*change, 1))
+
+
+def test_the_driver_reads_a_record_strictly_where_it_is_to(tmp_path: Path) -> None:
+    path = tmp_path / "card.jsonl"
+    path.write_text(session.encode(CardRecord(FRAMES, ON, kind="contact", atr=b"\x3b\x00")))
+    field = ReplayDriver(strict=True).open(str(path))
+    present = field.wait(1)
+    assert present is not None
+    assert (present.kind, present.atr, present.count) == ("contact", b"\x3b\x00", 1)
+    with pytest.raises(LinkClosed):
+        present.link.transceive(FRAMES[2].data)
+    field.close()
+
+
+def test_a_recorder_notes_every_frame_and_when_it_was() -> None:
+    now = iter(range(100, 1_000, 7))
+
+    class Odd:
+        decisions = ()
+
+        def __init__(self) -> None:
+            self.answers: list[bytes | Exception] = [ANSWER, LinkTimeout("slow"), LinkClosed("gone")]
+
+        def transceive(self, data: bytes) -> bytes:
+            answer = self.answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    recorder = Recorder(Odd(), clock=lambda: next(now), kept=lambda answer: answer[::-1])
+    assert recorder.transceive(SELECT) == ANSWER
+    with pytest.raises(LinkTimeout):
+        recorder.transceive(READ)
+    with pytest.raises(LinkClosed):
+        recorder.transceive(READ)
+    assert recorder.trace == [
+        Exchange("command", data=SELECT, at_us=7),
+        Exchange("response", data=ANSWER[::-1], at_us=14),
+        Exchange("command", data=READ, at_us=21),
+        Exchange("response", "timeout", "slow", at_us=28),
+        Exchange("command", data=READ, at_us=35),
+        Exchange("response", "transmission", "gone", at_us=42),
+    ]
+    assert recorder.elapsed_us == 21
+
+
+def test_a_payment_is_recorded_with_the_times_of_its_card() -> None:
+    tap = tapped("slow", "9.90")
+    times = [one.at_us for one in tap.trace if one.kind in ("command", "response")]
+    assert times == sorted(times)
+    assert times[-1] == 1000 * tap.elapsed_ms > 0
+    played = replay.play(session.decode(tap.record()))
+    assert (played.trace, played.differences) == (tap.trace, ())
 
 
 # The issuer's answer as objects. --------------------------------------------------------------------------
@@ -237,7 +385,7 @@ BAD = [
     ("cut", lambda text: text[:100], "line 1: Input data was truncated"),
     ("cut later", lambda text: text[:-10], "Input data was truncated"),
     ("a list", lambda text: "[]\n", "line 1: Expected `object`, got `array`"),
-    ("no head", lambda text: text.split("\n", 1)[1], "line 1: Object contains unknown field"),
+    ("no head", lambda text: text.split("\n", 1)[1], "line 1: Object missing required field `paysim`"),
     (
         "another version",
         lambda t: changed(t, 0, lambda r: r.update(version=2)),
@@ -325,6 +473,7 @@ def test_lines_of_spaces_are_no_lines(taps: dict[str, Tap]) -> None:
 def test_a_mutated_file_is_a_session_or_a_named_error_and_plays_to_an_end(taps: dict[str, Tap]) -> None:
     chance = random.Random(3)
     texts = [taps[card].record() for card in ("unionpay", "unionpay-ecash", "visa")]
+    texts.append(session.encode(CardRecord(FRAMES, ON)))
     played = 0
     for _ in range(count(3_000)):
         text = list(chance.choice(texts))
@@ -334,7 +483,10 @@ def test_a_mutated_file_is_a_session_or_a_named_error_and_plays_to_an_end(taps: 
             found = session.decode("".join(text))
         except SessionError:
             continue
-        replay.play(found)
+        if isinstance(found, Session):
+            replay.play(found)
+        else:
+            session.encode(found)
         played += 1
     assert played
 
