@@ -22,7 +22,8 @@ from rich.progress import Progress
 
 from paysim import Money, Sandbox
 from paysim.crypto import raw_rsa
-from paysim.sandbox.terminal import Card, Terminal
+from paysim.sandbox.card import Card
+from paysim.sandbox.terminal import Terminal
 
 TAPS = 100_000
 SIGNED = 0.02

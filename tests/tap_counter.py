@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from paysim import CNY, Money, Order, Sandbox
-from paysim.sandbox.terminal import Card, Tap, Terminal
+from paysim.sandbox.card import Card
+from paysim.sandbox.tap import Tap
+from paysim.sandbox.terminal import Terminal
 
 PAYING = ("unionpay", "visa", "visa-online", "two-applications", "unionpay-ecash", "slow")
 """Profiles whose cards pay."""

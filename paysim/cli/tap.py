@@ -18,7 +18,9 @@ from paysim.drivers.session import MAX_SIZE, CardRecord, decode
 from paysim.emv.outcome import Result, Status
 from paysim.emv.profile import PROFILES
 from paysim.sandbox import trace
-from paysim.sandbox.terminal import Card, Tap, Terminal
+from paysim.sandbox.card import Card
+from paysim.sandbox.tap import Tap
+from paysim.sandbox.terminal import Terminal
 
 from . import given
 from .given import UnreadableError

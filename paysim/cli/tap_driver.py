@@ -15,7 +15,8 @@ from paysim.drivers.registry import driver
 from paysim.drivers.session import encode
 from paysim.sandbox.folder import SEED, holder, opened
 from paysim.sandbox.order import Order
-from paysim.sandbox.terminal import Tap, Terminal
+from paysim.sandbox.tap import Tap
+from paysim.sandbox.terminal import Terminal
 
 from . import given, tap
 from .card import keys_of

@@ -22,7 +22,7 @@ from .order import Order
 from .picture import Picture, read_payment
 
 if TYPE_CHECKING:
-    from .terminal import Card
+    from .card import Card
 
 __all__ = ["Person", "Prompt"]
 
@@ -236,7 +236,7 @@ class Person:
         payment that the issuer decides, however small (market rule R06 lets them). Raises UsageError for a
         profile or a source that does not exist, or a name that another card has.
         """
-        from .terminal import Card  # it signs: `import paysim` does not load the signing core
+        from .card import Card  # it signs: `import paysim` does not load the signing core
 
         engine = self._engine
         id = engine.run(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from paysim.channels import operator
 from paysim.codec.bits import set_bit
@@ -18,40 +18,37 @@ from paysim.core.clock import SECOND_MS
 from paysim.core.errors import UsageError
 from paysim.core.event import Event
 from paysim.core.history import History
-from paysim.core.money import CURRENCIES, Money
+from paysim.core.money import CURRENCIES
 from paysim.core.operation import Verb
 from paysim.core.outcome import Outcome, OutcomeKind, Reason
 from paysim.core.state import State
 from paysim.core.transaction import Transaction
 from paysim.crypto.pin import format_0
 from paysim.crypto.triple_des import encrypt_ecb
-from paysim.drivers import dialogue, registry, session
+from paysim.drivers import dialogue, registry
 from paysim.drivers.dialogue import CardLink, Exchange, Recorder
 from paysim.drivers.driver import Driver, Field
 from paysim.drivers.loopback import Loopback
-from paysim.drivers.session import Session
 from paysim.emv.entry_point import EntryPoint
 from paysim.emv.outcome import Cvm, IssuerResponse, Result, Status
 from paysim.emv.reader import Combination, Purchase, Reader, reader
 from paysim.issuer.accounts import DEFAULT_PIN
-from paysim.issuer.cards import CardStatus
 from paysim.issuer.messages import Answer, AuthorizationRequest, Issuer
 
 from . import acquirer, clearing
 from .acquirer import CHANNEL
 from .engine import ANSWER_MS
 from .network import NO_TERMINAL
-from .trace import WIDTH, decided
-from .trace import text as explained
+from .tap import Tap
+from .trace import decided
 
 if TYPE_CHECKING:
-    from paysim.emv.personalise import Personalisation
-
+    from .card import Card
     from .cards import HeldCard
     from .engine import Draft, Engine
     from .order import Order
 
-__all__ = ["Card", "Exchange", "Tap", "Terminal"]
+__all__ = ["Terminal"]
 
 NO_PIN_MINOR: Final = {True: 100_000, False: 30_000}
 """Up to which sum no PIN is asked for: at an upgraded terminal, and at another. Source: market rule R06"""
@@ -67,93 +64,6 @@ _STRANGER: Final = Outcome(
     OutcomeKind.TRY_AGAIN, text="the card is none of this sandbox's; its keys folder is another"
 )
 _NO_WINDOW: Final = Outcome(OutcomeKind.TRY_AGAIN, text="the operator did not answer; tap again")
-
-
-class Card:
-    """A card in somebody's hand; `person.card("unionpay")`."""
-
-    def __init__(self, engine: Engine, id: str) -> None:
-        self._engine = engine
-        self.id = id
-
-    def __repr__(self) -> str:
-        return f"Card({self.id!r})"
-
-    @property
-    def profile(self) -> str:
-        """The name of its profile."""
-        return self._held().card.made.profile.name
-
-    @property
-    def token(self) -> str:
-        """What names it in place of its number."""
-        return self._held().token
-
-    @property
-    def balance_minor(self) -> int:
-        """What its memory says is left to spend offline, in minor units."""
-        return self._held().card.memory.balance
-
-    @property
-    def counter(self) -> int:
-        """Its application transaction counter."""
-        return self._held().card.memory.atc
-
-    @property
-    def made(self) -> Personalisation:
-        """What its issuer made of it, its keys among it: `emv.card.Card(card.made)` is such a card, new."""
-        return self._held().card.made
-
-    def report(self, status: str = "lost") -> Money:
-        """Tell the issuer that it is "lost" or "stolen", or have it "blocked", or "active" again.
-
-        Returns what the issuer bears: payments without PIN of the 72 hours before, up to 30,000 CNY a year
-        (market rule R07).
-        """
-        if status not in list(CardStatus):
-            raise UsageError(f"a card is {', '.join(CardStatus)}, not {status!r}")
-        engine = self._engine
-        return Money("CNY", engine.run(lambda: engine.cards.report(self.id, CardStatus(status))))
-
-    def _held(self) -> HeldCard:
-        return self._engine.run(lambda: self._engine.cards.held(self.id))
-
-
-class Tap(NamedTuple):
-    """What came of a tap.
-
-    `outcome` is the payment's answer; TRY_AGAIN where the card is wanted once more or elsewhere. `result` is
-    the reader's outcome with its parameters, None where the card was gone before there was one. `reader`,
-    `purchase` and the number of `cards` are what a record of the tap begins with; None where no card was
-    asked, for the order is paid or over.
-    """
-
-    outcome: Outcome
-    result: Result | None
-    trace: tuple[Exchange, ...]
-    elapsed_ms: int = 0
-    reader: Reader | None = None
-    purchase: Purchase | None = None
-    cards: int = 1
-
-    @property
-    def approved(self) -> bool:
-        """Whether it is paid."""
-        return self.outcome.approved
-
-    def timeline(self, *, keep_pan: bool = False, width: int = WIDTH) -> str:
-        """Every APDU explained and every decision, for people; card numbers are masked unless kept."""
-        return explained(self.trace, keep_pan=keep_pan, width=width)
-
-    def record(self) -> str:
-        """The tap as JSON lines, card number and all: `drivers.replay` lives through it again.
-
-        Raises UsageError where no card was asked.
-        """
-        if self.reader is None or self.purchase is None:
-            raise UsageError("no card was asked: there is nothing to record")
-        outcome = session.outcome_of(self.result)
-        return session.encode(Session(self.reader, self.purchase, self.trace, self.cards, outcome))
 
 
 class _Payment:

@@ -22,7 +22,7 @@ from paysim.drivers.driver import Field
 from paysim.drivers.pcsc import Pcsc, PcscField, kind
 from paysim.drivers.vpcd import CardHost
 from paysim.emv.card import Card
-from paysim.sandbox.terminal import Tap
+from paysim.sandbox.tap import Tap
 from paysim.testing.drivers import GOOD, SELECT, ScriptedCard
 
 WAIT_S = 10.0

@@ -19,7 +19,7 @@ from paysim.drivers.dialogue import Exchange, Recorder, decode_answer, encode_an
 from paysim.drivers.replay import Replay, ReplayDriver
 from paysim.drivers.session import CardRecord, Session, SessionError
 from paysim.emv.outcome import IssuerResponse
-from paysim.sandbox.terminal import Tap
+from paysim.sandbox.tap import Tap
 
 PAYMENTS = {
     "visa": "9.90",

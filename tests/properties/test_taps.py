@@ -21,7 +21,8 @@ from paysim import Fault, Money, Order, Sandbox, State
 from paysim.core.state import FINAL
 from paysim.emv.memory import Debit
 from paysim.ledger import accounts
-from paysim.sandbox.terminal import Card, Tap
+from paysim.sandbox.card import Card
+from paysim.sandbox.tap import Tap
 
 PROFILES = (
     "unionpay",

@@ -11,7 +11,7 @@ from paysim.core.event import Event
 from paysim.drivers import session
 from paysim.emv.outcome import Result, Status
 from paysim.sandbox import timeline, trace
-from paysim.sandbox.terminal import Tap
+from paysim.sandbox.tap import Tap
 
 CARDS = {"unionpay": "9.90", "unionpay-ecash": "9.90", "visa": "2000.00", "flaky": "5.00"}
 
