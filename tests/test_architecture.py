@@ -51,7 +51,18 @@ EDGE_ALLOWED = {
 }
 """(module, what it may use) -> why."""
 
-HEAVY = {"PIL", "cryptography", "hypothesis", "numpy", "pytest", "qrcode", "rich", "smartcard", "zxingcpp"}
+HEAVY = {
+    "PIL",
+    "cryptography",
+    "hypothesis",
+    "nfc",
+    "numpy",
+    "pytest",
+    "qrcode",
+    "rich",
+    "smartcard",
+    "zxingcpp",
+}
 """Imported when first needed, inside a function, so that `import paysim` stays quick."""
 
 HEAVY_ALLOWED = {
