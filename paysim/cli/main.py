@@ -297,7 +297,10 @@ def _tap(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=7, help="the sandbox's seed (7)")
     reader = parser.add_argument_group("a real reader")
     reader.add_argument(
-        "--driver", default="", metavar="NAME", help="pcsc, pcsc:PART OF NAME, nfc:usb or nfc:udp:HOST:PORT"
+        "--driver",
+        default="",
+        metavar="NAME",
+        help="pcsc, pcsc:PART OF NAME, nfc:usb, nfc:udp:HOST:PORT, replay:FILE",
     )
     reader.add_argument("--keys", default="", metavar="DIR", help="the cards' keys folder (./.paysim)")
     reader.add_argument(
