@@ -1,11 +1,20 @@
-"""Card numbers in bytes that people are shown: found, and masked.
+"""Card numbers, and who holds the card, in bytes and words that people are shown: found, and masked.
 
 A number stands in 5A, in track 1 and 2 (56, 57, kernel 2's 9F6B) with the issuer's own digits behind it, and
-within the card's certificates, where anyone with the scheme's keys can read it. `hexadecimal` masks all of
-them in the hex of any bytes, whole or cut, and besides every number that was met before.
+within the card's certificates, where anyone with the scheme's keys can read it. Cards put it elsewhere too.
+So masked are besides, packed or as characters,
 
-Source: EMV 4.4 Book 3 Annex A; Book 2 6.4 (a certificate holds the PAN). Assumed: six digits and four may be
-seen, as on receipts.
+    what passes for a number by its check digit, 13 to 19 digits (not in commands, which we have written,
+    nor in what RSA has made)
+    13 digits and more where no standard says what they are
+    every number that was met before, in pieces of 7 digits and more
+
+and, wholly, the cardholder's name (5F20, 9F0B), his identity card (9F61), the bank account (5F53) and what
+names it across cards (9F24). Not found is a number in another writing, one in several pieces that nobody
+knows, and one packed among the letters of a text.
+
+Source: EMV 4.4 Book 3 Annex A; Book 2 6.4 (a certificate holds the PAN); ISO/IEC 7812-1 (the check digit).
+Assumed: six digits and four may be seen, as on receipts; 9F61 as PBOC cards have it
 """
 
 from __future__ import annotations
@@ -14,9 +23,12 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from paysim.codec import tlv
+from paysim.codec import formats, tlv
+from paysim.codec.apdu import Command
+from paysim.codec.tags import KERNELS, TAGS, Tag
+from paysim.core.errors import DecodeError
 
-__all__ = ["HOLDERS", "digits", "hexadecimal", "numbers", "value"]
+__all__ = ["HOLDERS", "PERSONAL", "digits", "hexadecimal", "numbers", "text", "value"]
 
 MASK: Final = "*"
 
@@ -28,11 +40,14 @@ _PLAIN_OF_TRACK: Final = 7
 _FEW: Final = 8
 """Half bytes of a certificate that are shown at either end."""
 
-_TRACK_2: Final = re.compile(r"(\d{12,19})D\d\d(?:0[1-9]|1[0-2])\d{3}([\dF]*)", re.ASCII)
-_HOLDER: Final = re.compile(r"5A0[6-9A]|57(?:0[6-9A-F]|1[0-3])", re.ASCII)
-_WHOLLY: Final = re.compile(r"9F(?:(20|1F)|46|2D)(?:81)?([0-9A-F]{2})", re.ASCII)
-_DIGITS: Final = re.compile(r"\d*", re.ASCII)
-_TRACK_1: Final = re.compile(r"42((?:3\d){7,19})(5E(?:[2-7][0-9A-F])*)?", re.ASCII)
+_CHECKED: Final = range(13, 20)
+"""Digits of a number that is known by its check digit alone."""
+_ISSUERS: Final = "234569"
+"""What a number of a payment card begins with. Source: ISO/IEC 7812-1 (major industry identifier)"""
+_PIECE: Final = 7
+"""Digits of a piece by which a number is known again: one more than may be seen."""
+_LONGEST: Final = 512
+"""Digits in a row that are searched; of more none is shown. Assumed: a short answer has no more."""
 
 PAN: Final = 0x5A
 TRACK_1: Final = 0x56
@@ -41,9 +56,35 @@ KERNEL_2_TRACK: Final = 0x9F6B
 OWN_DIGITS: Final = (0x9F1F, 0x9F20)
 CERTIFICATES: Final = (0x9F46, 0x9F2D)
 PIN_DATA: Final = 0x99
+FILE_LOCATOR: Final = 0x94
+LISTS: Final = (0x8C, 0x8D, 0x97, 0x9F38, 0x9F49, 0x9F4F)
 
-HOLDERS: Final = frozenset({PAN, TRACK_1, TRACK_2, KERNEL_2_TRACK, *OWN_DIGITS, *CERTIFICATES, PIN_DATA})
+SIGNED: Final = (0x90, 0x93, 0x9F4B)
+_LEAST_RSA: Final = 64
+
+_TEXT: Final = ("an", "ans")
+_NAME: Final = 0x84
+_HEADER: Final = 5
+_SELECT: Final = 0xA4
+_CLASSES: Final = (0x00, 0x04)
+_INSTRUCTIONS: Final = bytes.fromhex("16181E2024282A828488A4A8AEB2C0CADADCEA")
+"""Source: EMV 4.4 Book 3 table 4; ISO/IEC 7816-4; C-2 5 (2A, EA)"""
+
+PERSONAL: Final = frozenset({0x5F20, 0x9F0B, 0x9F61, 0x5F53, 0x9F24})
+"""Tags that tell who holds the card, or which account is behind it; masked wholly."""
+
+HOLDERS: Final = frozenset(
+    {PAN, TRACK_1, TRACK_2, KERNEL_2_TRACK, *OWN_DIGITS, *CERTIFICATES, PIN_DATA, *PERSONAL}
+)
 """Tags whose values are masked, wholly or in part."""
+
+_TRACK_2: Final = re.compile(r"(\d{12,19})D\d\d(?:0[1-9]|1[0-2])\d{3}([\dF]*)", re.ASCII)
+_HOLDER: Final = re.compile(r"5A0[6-9A]|57(?:0[6-9A-F]|1[0-3])", re.ASCII)
+_WHOLLY: Final = re.compile(r"(9F46|9F2D|9F(?:1F|20|0B|24|61)|5F(?:20|53))(?:81)?([0-9A-F]{2})", re.ASCII)
+_DIGITS: Final = re.compile(r"\d*", re.ASCII)
+_TRACK_1: Final = re.compile(r"42((?:3\d){7,19})(5E(?:[2-7][0-9A-F])*)?", re.ASCII)
+_PACKED: Final = re.compile(rf"\d{{{_PIECE},}}", re.ASCII)
+_WRITTEN: Final = re.compile(rf"\d(?:[ ./\x00-]?\d){{{_PIECE - 1},}}", re.ASCII)
 
 
 def digits(number: str) -> str:
@@ -63,18 +104,28 @@ def value(tag: int, data: bytes, known: Collection[str] = ()) -> str:
     >>> value(0x57, bytes.fromhex("6234569047826143D310120100000F"))
     '623456******6143D3101201******'
     """
-    text = data.hex().upper()
-    return _written(text, {*_of_value(tag, text, 0, len(text)), *_of_known(text, known)})
+    shown = data.hex().upper()
+    return _covered(shown, set(_of_value(tag, data, shown, 0, len(data), known)))
 
 
 def hexadecimal(data: bytes, known: Collection[str] = ()) -> str:
-    """Any bytes in hex, card numbers and certificates in it masked; `known` are numbers met before.
+    """Any bytes in hex, what is secret in them masked; `known` are numbers met before.
 
     >>> hexadecimal(bytes.fromhex("70125A0862345690478261435F24033101319000"))
     '70125A08623456******61435F24033101319000'
     """
-    text = data.hex().upper()
-    return _written(text, {*_of_objects(data, text, 0, len(data), 1), *_of_known(text, known)})
+    shown = data.hex().upper()
+    places = _of_command if _commands(data) else _of_objects
+    return _covered(shown, set(places(data, shown, 0, len(data), known)))
+
+
+def text(words: str, known: Collection[str] = ()) -> str:
+    """Words for people, numbers in them masked; `known` are numbers met before.
+
+    >>> text("CARD 6234 5690 4782 6143")
+    'CARD 6234 56** **** 6143'
+    """
+    return _covered(words, set(_of_written(words, 0, len(words), known, anything=True)))
 
 
 def numbers(tag: int, data: bytes) -> tuple[str, ...]:
@@ -83,12 +134,12 @@ def numbers(tag: int, data: bytes) -> tuple[str, ...]:
     >>> numbers(0x5A, bytes.fromhex("6234569047826143"))
     ('6234569047826143',)
     """
-    text = data.hex().upper()
+    shown = data.hex().upper()
     found = ""
     if tag == PAN:
-        found = text.rstrip("F")
+        found = shown.rstrip("F")
     elif tag in (TRACK_2, KERNEL_2_TRACK):
-        found = text.partition("D")[0] if "D" in text else ""
+        found = shown.partition("D")[0] if "D" in shown else ""
     elif tag == TRACK_1:
         found = data.decode("latin-1").partition("^")[0][1:]
     return (found,) if found.isascii() and found.isdigit() and len(found) >= _SHORTEST else ()
@@ -97,54 +148,74 @@ def numbers(tag: int, data: bytes) -> tuple[str, ...]:
 # Places in the hex, half a byte each. ---------------------------------------------------------------------
 
 
-def _written(text: str, hidden: Collection[int]) -> str:
+def _covered(shown: str, hidden: Collection[int]) -> str:
     if not hidden:
-        return text
-    return "".join(MASK if at in hidden else one for at, one in enumerate(text))
+        return shown
+    return "".join(MASK if at in hidden else one for at, one in enumerate(shown))
 
 
-def _of_objects(data: bytes, text: str, start: int, stop: int, depth: int) -> Iterator[int]:
+def _of_command(data: bytes, shown: str, start: int, stop: int, known: Collection[str]) -> Iterator[int]:
+    """What a command hides; the name that SELECT gives is the card's own."""
+    if data[1] == _SELECT:
+        yield from _of_value(_NAME, data, shown, _HEADER, stop, known)
+    else:
+        yield from _of_looks(shown, 2 * start, 2 * stop)
+        yield from _of_digits(data, shown, start, stop, known, anything=False, checked=False)
+
+
+def _of_objects(
+    data: bytes, shown: str, start: int, stop: int, known: Collection[str], depth: int = 1
+) -> Iterator[int]:
     """What the data objects between these bytes hide, those within templates too, and what is behind them."""
     at = start
     for span in tlv.spans(data, start, stop):
         if tlv.is_constructed(span.tag) and depth < tlv.MAX_DEPTH:
-            yield from _of_objects(data, text, span.value, span.stop, depth + 1)
+            yield from _of_objects(data, shown, span.value, span.stop, known, depth + 1)
         else:
-            yield from _of_value(span.tag, text, 2 * span.value, 2 * span.stop)
+            yield from _of_value(span.tag, data, shown, span.value, span.stop, known)
         at = span.stop
-    yield from _of_looks(text, 2 * at, 2 * stop)
+    if at < stop:  # these are no objects, so the digits may lie across what looked like some
+        yield from _of_looks(shown, 2 * at, 2 * stop)
+        yield from _of_digits(data, shown, start, stop, known, anything=False)
 
 
-def _of_value(tag: int, text: str, start: int, stop: int) -> Iterator[int]:
-    """What a value of this tag hides, which lies between these half bytes."""
-    inside = text[start:stop]
+def _of_value(
+    tag: int, data: bytes, shown: str, start: int, stop: int, known: Collection[str]
+) -> Iterator[int]:
+    """What a value of this tag hides, which lies between these bytes."""
+    first, end = 2 * start, 2 * stop
+    inside = shown[first:end]
     if tag == PAN:
-        yield from _middle(start, len(inside.rstrip("F")))
+        yield from _middle(first, len(inside.rstrip("F")))
     elif tag in (TRACK_2, KERNEL_2_TRACK) and "D" in inside:
         number = inside.index("D")
-        yield from _middle(start, number)
-        yield from range(start + number + 1 + _PLAIN_OF_TRACK, stop)
+        yield from _middle(first, number)
+        yield from range(first + number + 1 + _PLAIN_OF_TRACK, end)
     elif tag in CERTIFICATES:
-        yield from range(start + _FEW, stop - _FEW)
-    elif tag in (TRACK_1, TRACK_2, PIN_DATA, *OWN_DIGITS):
-        yield from range(start, stop)
-    else:
-        yield from _of_looks(text, start, stop)
+        yield from range(first + _FEW, end - _FEW)
+    elif tag in (TRACK_1, TRACK_2, PIN_DATA, *OWN_DIGITS, *PERSONAL):
+        yield from range(first, end)
+    elif tag not in LISTS and tag != FILE_LOCATOR:
+        yield from _of_looks(shown, first, end)
+    bare = data[start:stop]
+    checked = not (_locates(tag, bare) or _says(tag, bare) or (tag in SIGNED and len(bare) >= _LEAST_RSA))
+    anything = not any(_rows(tag, len(bare)))
+    yield from _of_digits(data, shown, start, stop, known, anything=anything, checked=checked)
 
 
-def _of_looks(text: str, start: int, stop: int) -> Iterator[int]:
+def _of_looks(shown: str, start: int, stop: int) -> Iterator[int]:
     """What is secret by its looks between these half bytes: tracks, and values that are cut."""
-    for found in _TRACK_2.finditer(text, start, stop):
+    for found in _TRACK_2.finditer(shown, start, stop):
         yield from _middle(found.start(1), len(found[1]))
         yield from range(*found.span(2))
-    for found in _HOLDER.finditer(text, start, stop):
+    for found in _HOLDER.finditer(shown, start, stop):
         if found.start() % 2 == 0:
-            yield from _of_cut(text, found, stop)
-    for found in _WHOLLY.finditer(text, start, stop):
+            yield from _of_cut(shown, found, stop)
+    for found in _WHOLLY.finditer(shown, start, stop):
         if found.start() % 2 == 0:
             end = min(found.end() + 2 * int(found[2], 16), stop)
-            yield from range(found.end() + (0 if found[1] else _FEW), end)
-    for found in _TRACK_1.finditer(text, start, stop):
+            yield from range(found.end() + (_FEW if int(found[1], 16) in CERTIFICATES else 0), end)
+    for found in _TRACK_1.finditer(shown, start, stop):
         if found[2] and len(found[1]) >= 2 * _SHORTEST:
             yield from range(found.start(1) + 2 * _FIRST, found.end(1) - 2 * _LAST)
             yield from range(found.start(2) + 2, found.end(2))
@@ -152,11 +223,11 @@ def _of_looks(text: str, start: int, stop: int) -> Iterator[int]:
             yield from range(found.start(1) + 2 * _FIRST, found.end(1))  # cut: nobody knows how it ends
 
 
-def _of_cut(text: str, head: re.Match[str], stop: int) -> Iterator[int]:
+def _of_cut(shown: str, head: re.Match[str], stop: int) -> Iterator[int]:
     """What hides behind a tag and length that no object need be around: digits, as many as there are."""
     at, length = head.end(), 2 * int(head[0][2:], 16)
     end = min(at + length, stop)
-    found = _DIGITS.match(text, at, end)
+    found = _DIGITS.match(shown, at, end)
     count = len(found[0]) if found else 0
     if at + count == stop < at + length:
         yield from range(at + _FIRST, stop)  # cut: nobody knows how it ends
@@ -165,13 +236,106 @@ def _of_cut(text: str, head: re.Match[str], stop: int) -> Iterator[int]:
         yield from range(at + count + 1 + _PLAIN_OF_TRACK, end)
 
 
-def _of_known(text: str, known: Collection[str]) -> Iterator[int]:
-    """Where numbers that were met before stand again, as digits or as characters."""
-    for number in known:
-        for places, width in ((number, 1), (number.encode().hex().upper(), 2)):
-            for found in re.finditer(re.escape(places), text):
-                yield from range(found.start() + width * _FIRST, found.end() - width * _LAST)
-
-
 def _middle(at: int, length: int) -> range:
     return range(at, at + length) if length < _SHORTEST else range(at + _FIRST, at + length - _LAST)
+
+
+def _rows(tag: int, length: int) -> Iterator[Tag]:
+    """What the standards say of a value of this tag and length."""
+    found = (TAGS.get((kernel, tag)) for kernel in KERNELS)
+    return (row for row in found if row and row.least <= length <= row.most)
+
+
+def _says(tag: int, data: bytes) -> bool:
+    """Whether a value is text, whose letters in hex pass for digits, and no number from end to end."""
+    whole = len(data.hex().strip("f").lstrip("0")) in _CHECKED and data.hex().strip("f").isdigit()
+    text = any(row.format in _TEXT for row in _rows(tag, len(data)))
+    return text and data.decode("latin-1").isprintable() and not whole
+
+
+def _locates(tag: int, data: bytes) -> bool:
+    """Whether a value is a file locator, and not only called so."""
+    try:
+        return tag == FILE_LOCATOR and bool(formats.decode_afl(data))
+    except DecodeError:
+        return False
+
+
+def _commands(data: bytes) -> bool:
+    """Whether these bytes are a command, and no answer."""
+    try:
+        asked = Command.decode(data)
+    except DecodeError:
+        return False
+    return asked.cla & 0x7F in _CLASSES and asked.ins in _INSTRUCTIONS
+
+
+# Digits in a row. -----------------------------------------------------------------------------------------
+
+
+def _of_digits(
+    data: bytes,
+    shown: str,
+    start: int,
+    stop: int,
+    known: Collection[str],
+    *,
+    anything: bool,
+    checked: bool = True,
+) -> Iterator[int]:
+    """What digits between these bytes hide, two in a byte and as characters."""
+    for found in _PACKED.finditer(shown, 2 * start, 2 * stop):
+        for at in _hidden(found[0], known, anything, checked):
+            yield found.start() + at
+    for at in _of_written(data[start:stop].decode("latin-1"), 0, stop - start, known, anything=anything):
+        yield from (2 * (start + at), 2 * (start + at) + 1)
+
+
+def _of_written(
+    words: str, start: int, stop: int, known: Collection[str], *, anything: bool
+) -> Iterator[int]:
+    for found in _WRITTEN.finditer(words, start, stop):
+        places = [at for at in range(*found.span()) if words[at].isdigit()]
+        for at in _hidden("".join(words[place] for place in places), known, anything):
+            yield places[at]
+
+
+def _hidden(row: str, known: Collection[str], anything: bool, checked: bool = True) -> Iterator[int]:
+    """Which of the digits in a row are not shown."""
+    if len(row) > _LONGEST:
+        yield from range(len(row))
+        return
+    for number in known:
+        yield from _of_pieces(row, number)
+    if checked:
+        for start in range(len(row) - _CHECKED.start + 1):
+            for length in _lengths(row, start):
+                yield from range(start + _FIRST, start + length - _LAST)
+    start = len(row) - len(row.lstrip("0"))
+    if anything and len(row) - start >= _CHECKED.start:
+        yield from range(start + _FIRST, len(row) - _LAST)
+
+
+def _of_pieces(row: str, number: str) -> Iterator[int]:
+    """The middle of a number that was met before, wherever seven of its digits stand again."""
+    for at in range(len(number) - _PIECE + 1):
+        piece = number[at : at + _PIECE]
+        found = row.find(piece) if len(set(piece)) > 1 else -1
+        while found >= 0:
+            yield from (found + i for i in range(_PIECE) if _FIRST <= at + i < len(number) - _LAST)
+            found = row.find(piece, found + 1)
+
+
+_DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+
+
+def _lengths(row: str, start: int) -> Iterator[int]:
+    """How many digits from here on are a number with its check digit."""
+    if row[start] not in _ISSUERS:
+        return
+    sums = [0, 0]  # every other digit doubled, by whether the last is the first, third, ... or another
+    for at, digit in enumerate(row[start : start + _CHECKED.stop - 1]):
+        sums[at % 2] += int(digit)
+        sums[1 - at % 2] += _DOUBLED[int(digit)]
+        if at + 1 in _CHECKED and sums[at % 2] % 10 == 0:
+            yield at + 1
