@@ -42,7 +42,7 @@ OPEN: Final = frozenset({Status.ASKED, Status.UNKNOWN, Status.ABNORMAL})
 
 _NEXT: Final[dict[Status, frozenset[Status]]] = {
     Status.ASKED: frozenset(Status),
-    Status.UNKNOWN: frozenset(Status) - {Status.ABNORMAL},
+    Status.UNKNOWN: frozenset(Status),
     Status.ABNORMAL: frozenset({Status.ABNORMAL, Status.DONE, Status.REFUSED, Status.ASKED}),
     Status.DONE: frozenset({Status.DONE}),
     Status.REFUSED: frozenset({Status.REFUSED}),

@@ -86,6 +86,7 @@ FINAL: Final = frozenset(state for state, row in TABLE.items() if not row)
 STILL: Final[dict[str, str]] = {
     "asked": "a verb was asked of the operator; its operation is open",
     "refused": "the operator refused a verb; its operation says why",
+    "stranded": "a refund left the shop and did not reach the payer; ABNORMAL until it is resolved",
     "unanswered": "no answer to a verb on a paid order; its operation is UNKNOWN until a query",
     "delayed": "a request or an answer is still under way; a timer delivers it",
     "reached": "the shop has learned the operator's facts up to a position",

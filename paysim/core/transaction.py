@@ -28,6 +28,7 @@ _VERB_OF_FACT: Final = {
     "found_unpaid": Verb.AUTHORIZE,
     "captured": Verb.CAPTURE,
     "refunded": Verb.REFUND,
+    "stranded": Verb.REFUND,
     "voided": Verb.VOID,
     "reversed": Verb.REVERSE,
     "closed": Verb.CLOSE,
@@ -49,6 +50,7 @@ _STATUS_OF_FACT: Final = {
     "declined": Status.REFUSED,
     "attempt_failed": Status.REFUSED,
     "found_unpaid": Status.REFUSED,
+    "stranded": Status.ABNORMAL,
     "unanswered": Status.UNKNOWN,
     "timed_out": Status.UNKNOWN,
 }
@@ -266,6 +268,10 @@ def _refunded(view: Transaction, event: Event) -> None:
     view.refunds_due.pop(event.operation, None)
 
 
+def _stranded(view: Transaction, event: Event) -> None:
+    view.refunds_due.pop(event.operation, None)
+
+
 def _ended(view: Transaction, event: Event) -> None:
     """A payment that was still open cannot go on."""
     late = event.outcome or Outcome.declined(Reason.WRONG_STATE, f"the order was {event.kind}")
@@ -313,6 +319,7 @@ _EFFECTS: Final[dict[str, Callable[[Transaction, Event], None]]] = {
     "captured": _captured,
     "released": _released,
     "refunded": _refunded,
+    "stranded": _stranded,
     "asked": _asked,
     "deferred": _deferred,
     "attempt_failed": _attempt_failed,

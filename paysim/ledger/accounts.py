@@ -19,6 +19,7 @@ __all__ = [
     "ECASH_FLOAT",
     "FEES",
     "OFFLINE_LOSS",
+    "REFUND_ABNORMAL",
     "REFUND_SUSPENSE",
     "WALLET_FLOAT",
     "bank",
@@ -36,6 +37,8 @@ __all__ = [
     "refund",
     "refund_arrived",
     "refund_begun",
+    "refund_closed",
+    "refund_stranded",
     "release",
     "settle",
     "tally_name",
@@ -46,6 +49,7 @@ WALLET_FLOAT: Final = "wallet/float"
 BANK_RESERVE: Final = "bank/reserve"
 FEES: Final = "fees"
 REFUND_SUSPENSE: Final = "refund/suspense"
+REFUND_ABNORMAL: Final = "refund/abnormal"
 ECASH_FLOAT: Final = "ecash/float"
 OFFLINE_LOSS: Final = "offline/loss"
 CARD_COVER: Final = "card/cover"
@@ -58,7 +62,8 @@ CHART: Final[tuple[tuple[str, str, bool], ...]] = (
     ("merchant/<shop>/pending", "captured and not yet settled", True),
     ("merchant/<shop>/available", "settled takings", True),
     (FEES, "what the operator earned", True),
-    (REFUND_SUSPENSE, "refunds on their way to a bank account", True),
+    (REFUND_SUSPENSE, "refunds on their way to the payer", True),
+    (REFUND_ABNORMAL, "refunds that did not reach the payer and wait to be resolved", True),
     (ECASH_FLOAT, "loaded on cards", True),
     (OFFLINE_LOSS, "offline approvals that clearing refused", False),
     (CARD_COVER, "payments by lost cards that the issuer has borne", False),
@@ -144,9 +149,25 @@ def refund_begun(shop: str, currency: str, minor: int, *, settled: bool) -> tupl
     return (Transfer(_takings(shop, settled), REFUND_SUSPENSE, currency, minor),)
 
 
-def refund_arrived(stem: str, currency: str, minor: int) -> tuple[Transfer, ...]:
-    """It has come to the payer."""
-    return (Transfer(REFUND_SUSPENSE, f"{stem}/available", currency, minor),)
+def refund_arrived(stem: str, currency: str, minor: int, *, stranded: bool = False) -> tuple[Transfer, ...]:
+    """It has come to the payer, straight or after it had stranded."""
+    return (Transfer(_on_its_way(stranded), f"{stem}/available", currency, minor),)
+
+
+def refund_stranded(currency: str, minor: int) -> tuple[Transfer, ...]:
+    """It could not be given to the payer: the operator keeps it apart."""
+    return (Transfer(REFUND_SUSPENSE, REFUND_ABNORMAL, currency, minor),)
+
+
+def refund_closed(
+    shop: str, currency: str, minor: int, *, settled: bool, stranded: bool = False
+) -> tuple[Transfer, ...]:
+    """It is given up: the money is the shop's again."""
+    return (Transfer(_on_its_way(stranded), _takings(shop, settled), currency, minor),)
+
+
+def _on_its_way(stranded: bool) -> str:
+    return REFUND_ABNORMAL if stranded else REFUND_SUSPENSE
 
 
 def _takings(shop: str, settled: bool) -> str:

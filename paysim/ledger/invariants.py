@@ -12,10 +12,11 @@ from paysim.core.callback import Callback
 from paysim.core.errors import InvalidTransition, InvariantBroken, JournalDamaged
 from paysim.core.event import Event, Record
 from paysim.core.history import History
+from paysim.core.operation import Status, Verb
 from paysim.core.ports import Journal
 from paysim.core.transaction import Transaction
 
-from .accounts import is_account
+from .accounts import REFUND_ABNORMAL, REFUND_SUSPENSE, is_account, tally_name
 from .journal import GENESIS, post, settle_tally
 
 __all__ = ["Report", "callback_timers", "check_sums", "histories", "replay", "settle", "sums", "verify"]
@@ -25,6 +26,9 @@ _STEP: Final = 256
 
 _PAYMENT: Final = ("order", "shop")
 """The kinds of the two streams of a payment."""
+
+_KEPT: Final = (f"{REFUND_SUSPENSE}:", f"{REFUND_ABNORMAL}:")
+"""The tallies of what the operator keeps of refunds that are open."""
 
 _ANEW: Final = "`paysim verify FILE --repair` counts it anew"
 
@@ -122,12 +126,14 @@ def _check_folds(
         wrong = dict(set(tallies.items()) ^ set(journal.tallies()))
         raise JournalDamaged(f"the balance {min(wrong)} is not the sum of the records; {_ANEW}")
     orders = 0
+    kept: Counter[str] = Counter()
     timers: list[tuple[str, int]] = []
     found = sum(
         len(events) for kind in kinds if kind not in _PAYMENT for _, events in journal.streams(f"{kind}/")
     )
     for history in histories(journal):
         orders += 1
+        kept.update(_kept(history.book))
         found += history.book_version + history.shop_version
         due_ms = history.due_ms()
         if due_ms is not None:
@@ -135,12 +141,28 @@ def _check_folds(
         if not orders % _STEP:
             progress(orders)
     timers += callback_timers(journal)
+    for name in sorted(one for one in {*kept, *tallies} if one.startswith(_KEPT)):
+        if kept[name] != tallies.get(name, 0):
+            raise JournalDamaged(
+                f"{name} is {tallies.get(name, 0)}, the open refunds say {kept[name]}",
+                position=sum(kinds.values()),
+            )
     if found != sum(kinds.values()):
         raise JournalDamaged("a record is not found by its stream", position=_first_lost(journal))
     if timers != journal.timers():
         wrong = dict(set(timers) ^ set(journal.timers()))
         raise JournalDamaged(f"the timer of {min(wrong)} is not what the records leave open; {_ANEW}")
     return orders
+
+
+def _kept(book: Transaction) -> dict[str, int]:
+    """What the operator keeps of an order's refunds until they end, by tally."""
+    kept: Counter[str] = Counter()
+    for operation in book.operations.values():
+        if operation.verb is Verb.REFUND and operation.open:
+            account = REFUND_ABNORMAL if operation.status is Status.ABNORMAL else REFUND_SUSPENSE
+            kept[tally_name(account, book.currency)] += operation.amount_minor
+    return kept
 
 
 def callback_timers(journal: Journal) -> Iterator[tuple[str, int]]:

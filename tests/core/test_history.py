@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from paysim.core.errors import InvalidTransition
 from paysim.core.event import Event
 from paysim.core.history import History
+from paysim.core.operation import Status
 from paysim.core.state import State
 from paysim.core.transaction import Transaction
 
@@ -132,6 +133,20 @@ def test_a_final_state_stays_and_late_refusals_are_told() -> None:
     history.at_shop(reached(4))
     assert history.shop.state is State.REVERSED
     assert not history.shop.operations["1.1"].open
+
+
+def test_a_query_finds_a_refund_stranded_whose_answer_was_lost() -> None:
+    """The shop had heard that it was under way, asked again, and heard nothing."""
+    history = History("1", BOOK[:4], [CREATED])
+    asked = Event("asked", 4, "1.2", 280, data={"verb": "refund"})
+    history.at_operator(asked)
+    history.at_shop(reached(5))
+    history.at_shop(asked)
+    history.at_shop(Event("unanswered", 5, "1.2"))
+    history.at_operator(Event("stranded", 6, "1.2", 280))
+    assert history.shop.operations["1.2"].status is Status.UNKNOWN
+    history.at_shop(reached(6))
+    assert history.shop.operations["1.2"].status is Status.ABNORMAL
 
 
 def test_the_operator_never_does_what_its_state_forbids() -> None:

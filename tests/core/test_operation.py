@@ -11,7 +11,7 @@ from paysim.core.outcome import APPROVED, NEVER_ARRIVED, NO_ANSWER, Outcome, Rea
 # Status -> what may follow. Source: DESIGN section 1.
 LEGAL: dict[str, str] = {
     "ASKED": "ASKED DONE REFUSED UNKNOWN ABNORMAL",
-    "UNKNOWN": "ASKED DONE REFUSED UNKNOWN",
+    "UNKNOWN": "ASKED DONE REFUSED UNKNOWN ABNORMAL",
     "ABNORMAL": "ASKED DONE REFUSED ABNORMAL",
     "DONE": "DONE",
     "REFUSED": "REFUSED",

@@ -8,6 +8,8 @@ import pytest
 
 from paysim.core.errors import InvalidTransition
 from paysim.core.event import Event
+from paysim.core.operation import Status, Verb
+from paysim.core.outcome import Outcome, Reason
 from paysim.core.state import FINAL, STILL, TABLE, State, mermaid, next_state
 from paysim.core.transaction import Transaction
 
@@ -156,6 +158,46 @@ def test_an_open_payment_ends_with_its_order(kind: str) -> None:
     view = transaction(State.PENDING)
     view.apply(Event(kind, 2))
     assert not view.operations["op-submitted"].open
+
+
+# A refund that did not reach the payer. -----------------------------------------------------------
+
+
+def refunding(*facts: Event) -> Transaction:
+    """A paid order of 100 of which 60 are asked back, and what came of it."""
+    view = transaction(State.CAPTURED)
+    view.apply(Event("asked", 2, "r-1", 60, data={"verb": "refund", "refund_ms": 9}))
+    for event in facts:
+        view.apply(event)
+    return view
+
+
+def sums(view: Transaction) -> tuple[int, int, int]:
+    """Refunded, still open, and what the shop keeps."""
+    return view.refunded_minor, view.refunding_minor, view.paid_minor
+
+
+def test_a_stranded_refund_is_open_until_it_is_resolved() -> None:
+    view = refunding(Event("stranded", 3, "r-1", 60))
+    assert view.operations["r-1"].status is Status.ABNORMAL
+    assert sums(view) == (0, 60, 100)
+    assert view.refunds_due == {}, "nothing of it happens by itself any more"
+    refusal = view.refusal(Verb.REFUND, 41)
+    assert refusal is not None
+    assert refusal.reason is Reason.OVER_REFUND
+    assert view.refusal(Verb.REFUND, 40) is None
+    view.apply(Event("refunded", 4, "r-1", 60))
+    assert (view.operations["r-1"].status, sums(view)) == (Status.DONE, (60, 0, 40))
+
+
+def test_a_refund_that_is_closed_may_be_asked_for_anew() -> None:
+    closed = Event("refused", 4, "r-1", 60, Outcome.declined(Reason.TOO_LATE), data={"verb": "refund"})
+    for view in (refunding(closed), refunding(Event("stranded", 3, "r-1", 60), closed)):
+        assert (view.operations["r-1"].status, sums(view)) == (Status.REFUSED, (0, 0, 100))
+        assert view.refunds_due == {}
+        assert view.refusal(Verb.REFUND, 100) is None
+        with pytest.raises(InvalidTransition):
+            view.apply(Event("stranded", 5, "r-1", 60))
 
 
 # The picture. -------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 import till
 
@@ -14,6 +15,7 @@ from paysim.core.errors import InvariantBroken, JournalDamaged
 from paysim.core.event import Entry, Event, Record, Transfer
 from paysim.core.ports import Journal
 from paysim.core.transaction import Transaction
+from paysim.ledger import accounts
 from paysim.ledger.invariants import check_sums, histories, replay, sums, verify
 from paysim.ledger.journal import GENESIS, MemoryJournal
 from paysim.store import SqliteJournal
@@ -195,6 +197,77 @@ def test_a_key_that_leads_nowhere_is_named() -> None:
     with pytest.raises(JournalDamaged, match="key") as caught:
         verify(journal)
     assert caught.value.position == next(r.position for r in journal.records() if r.key)
+
+
+REFUND = [
+    Event("created", 0, amount_minor=100, data={"currency": "CNY", "shop": "tea"}),
+    Event(
+        "captured",
+        1,
+        "1.1",
+        100,
+        transfers=accounts.capture(accounts.payer("a"), "tea", "CNY", 100, held=False),
+        data={"source": accounts.payer("a")},
+    ),
+    Event(
+        "asked",
+        2,
+        "1.2",
+        60,
+        transfers=accounts.refund_begun("tea", "CNY", 60, settled=False),
+        data={"verb": "refund"},
+    ),
+    Event("stranded", 3, "1.2", 60, transfers=accounts.refund_stranded("CNY", 60)),
+    Event(
+        "refunded",
+        4,
+        "1.2",
+        60,
+        transfers=accounts.refund_arrived(accounts.payer("a"), "CNY", 60, stranded=True),
+    ),
+]
+"""A refund that stranded and was given to the payer after all."""
+
+
+def with_refund(make: MakeJournal, facts: Sequence[Event]) -> Journal:
+    journal = make()
+    funded = Event("funded", 0, transfers=accounts.fund(accounts.payer("a"), "CNY", 100))
+    journal.append([Entry("person/a", funded)], {"person/a": 0}, {})
+    journal.append([Entry("order/1", event) for event in facts], {"order/1": 0}, {})
+    return journal
+
+
+@pytest.mark.parametrize("length", range(1, len(REFUND) + 1))
+def test_what_the_operator_keeps_is_what_the_open_refunds_say(make: MakeJournal, length: int) -> None:
+    with closing(with_refund(make, REFUND[:length])) as journal:
+        kept = [journal.tally(f"refund/{name}:CNY") for name in ("suspense", "abnormal")]
+        assert kept == [60 * (length == 3), 60 * (length == 4)]
+        assert verify(journal).sums == {"CNY": 0}
+
+
+ELSEWHERE: dict[str, tuple[int, tuple[Transfer, ...]]] = {
+    "asked for, and still with the shop": (2, ()),
+    "asked for, and with the payer already": (
+        2,
+        (Transfer("merchant/tea/pending", "payer/a/available", "CNY", 60),),
+    ),
+    "stranded, and still on its way": (3, ()),
+    "stranded, and with the shop again": (
+        3,
+        (Transfer("refund/suspense", "merchant/tea/pending", "CNY", 60),),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ELSEWHERE)
+def test_an_open_refund_whose_money_is_elsewhere_is_named(make: MakeJournal, case: str) -> None:
+    at, transfers = ELSEWHERE[case]
+    wrong = msgspec.structs.replace(REFUND[at], transfers=transfers)
+    with (
+        closing(with_refund(make, [*REFUND[:at], wrong])) as journal,
+        pytest.raises(JournalDamaged, match=r"refund/(suspense|abnormal):CNY is"),
+    ):
+        verify(journal)
 
 
 SUMS = [
