@@ -3,25 +3,29 @@
 It has its own configuration folder and ports. Where namespaces may be made (root, or anybody on a machine
 that lets users make them) it has its own runtime directory, so that it lives beside a daemon of the machine,
 and as root its own network, so that nobody outside reaches the virtual readers: they listen on all addresses.
-Elsewhere, root starts it as it is, once a machine. pcsc-lite 2 with polkit wants `--disable-polkit`.
+That network outlives the daemon: a card's process in it meets the next one there. Elsewhere, root starts it
+as it is, once a machine. pcsc-lite 2 with polkit wants `--disable-polkit`.
 """
 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import importlib.util
 import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 DRIVERS: Final = tuple(
     Path(folder) / "serial/libifdvpcd.so"
@@ -31,12 +35,6 @@ RUNTIME: Final = Path("/run/pcscd")
 NAME: Final = "PCSCLITE_CSOCK_NAME"
 """The variable by which clients of this process find the daemon."""
 
-LOOPBACK_UP: Final = (
-    "import fcntl, socket, struct, os, sys\n"
-    "with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:\n"
-    "    fcntl.ioctl(s, 0x8914, struct.pack('16sH14x', b'lo', 0x49))\n"
-    "os.execvp(sys.argv[1], sys.argv[1:])\n"
-)
 WAIT_S: Final = 20
 
 
@@ -68,7 +66,7 @@ def driver() -> Path | None:
 def isolations() -> list[str]:
     """What `unshare` may be told here, most private first."""
     wanted = ["--mount --net", "--mount"] if os.geteuid() == 0 else ["--map-root-user --mount"]
-    if shutil.which("unshare") is None:
+    if shutil.which("unshare") is None or shutil.which("nsenter") is None:
         return []
     tried = (["unshare", *words.split(), "true"] for words in wanted)
     return [
@@ -98,11 +96,12 @@ class Pcscd:
         self.folder = Path(tempfile.mkdtemp(prefix="pcscd-"))
         self.friendly = friendly
         self.names = (f"{friendly} 00 00", f"{friendly} 00 01")
-        self.isolation = next(iter(isolations()), "")
-        self.port = 35963 if "--net" in self.isolation else _free_pair()
+        isolation = next(iter(isolations()), "").split()
+        self._network = _new_network() if "--net" in isolation else -1
+        self.isolation = [word for word in isolation if word != "--net"]
+        self.port = _free_pair() if self._network < 0 else 35963
         self.process: subprocess.Popen[bytes] | None = None
         self._options = options
-        self._namespace = -1
         self._before = os.environ.get(NAME)
         self._configure()
 
@@ -129,7 +128,7 @@ class Pcscd:
             raise RuntimeError("it is running already")
         line = [str(program()), "--foreground", "-c", str(self.folder / "readers"), *self._options]
         if self.isolation:
-            line = ["unshare", *self.isolation.split(), "sh", "-c", self._mounted(), "sh", *line]
+            line = self.command("unshare", *self.isolation, "sh", "-c", self._mounted(), "sh", *line)
         else:
             RUNTIME.mkdir(exist_ok=True)
         with (self.folder / "log").open("ab") as log:
@@ -140,20 +139,19 @@ class Pcscd:
         return self
 
     def _mounted(self) -> str:
-        """The script that gives the daemon its own runtime directory, and its own loopback."""
+        """The script that gives the daemon its own runtime directory."""
         run = self.folder / "run"
         made = f"[ -d {RUNTIME} ] || {{ mount -t tmpfs none /run && mkdir {RUNTIME}; }}"
-        last = f'exec {sys.executable} -c "$PAYSIM_UP" "$@"' if "--net" in self.isolation else 'exec "$@"'
-        os.environ["PAYSIM_UP"] = LOOPBACK_UP
         if str(run).startswith("/run/"):
             raise RuntimeError("the temporary folder lies under /run, which the daemon is not to see")
-        return f"{made} && mount --bind {run} {RUNTIME} && {last}"
+        return f'{made} && mount --bind {run} {RUNTIME} && exec "$@"'
 
     def _socket(self) -> Path:
         return (self.folder / "run" if self.isolation else RUNTIME) / "pcscd.comm"
 
     def _listens(self) -> bool:
-        table = Path(f"/proc/{self.pid}/net/tcp").read_text(encoding="ascii")
+        with self.network():
+            table = Path("/proc/thread-self/net/tcp").read_text(encoding="ascii")
         ends = {row.split()[1].partition(":")[2] for row in table.splitlines()[1:] if row.split()[3] == "0A"}
         return {f"{self.port:04X}", f"{self.port + 1:04X}"} <= ends
 
@@ -194,6 +192,9 @@ class Pcscd:
         os.environ.pop(NAME, None)
         if self._before is not None:
             os.environ[NAME] = self._before
+        if self._network >= 0:
+            os.close(self._network)
+            self._network = -1
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # Its network. ---------------------------------------------------------------------------------
@@ -206,21 +207,21 @@ class Pcscd:
     @contextmanager
     def network(self) -> Iterator[None]:
         """This thread is in the daemon's network inside."""
-        if "--net" not in self.isolation:
+        if self._network < 0:
             yield
             return
-        with open("/proc/thread-self/ns/net") as ours, open(f"/proc/{self.pid}/ns/net") as its:
-            _enter(its)
+        with open("/proc/thread-self/ns/net") as ours:
+            _enter(self._network)
             try:
                 yield
             finally:
-                _enter(ours)
+                _enter(ours.fileno())
 
     def command(self, *line: str) -> list[str]:
-        """The command line that runs `line` in the daemon's network."""
-        if "--net" not in self.isolation:
+        """The command line that runs `line` in the daemon's network, whether it runs or not."""
+        if self._network < 0:
             return list(line)
-        return ["nsenter", f"--net=/proc/{self.pid}/ns/net", *line]
+        return ["nsenter", f"--net=/proc/{os.getpid()}/fd/{self._network}", *line]
 
     def memory_kb(self) -> int:
         """How much memory it holds."""
@@ -228,10 +229,32 @@ class Pcscd:
         return int(next(row for row in rows if row.startswith("VmRSS")).split()[1])
 
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _NETWORK: Final = 0x40000000
+"""Source: linux/sched.h, CLONE_NEWNET"""
+_SET_FLAGS: Final = 0x8914
+_UP: Final = 0x49
+"""Source: linux/sockios.h, SIOCSIFFLAGS; linux/if.h, IFF_UP, IFF_LOOPBACK and IFF_RUNNING"""
 
 
-def _enter(namespace: Any) -> None:
-    if _LIBC.setns(namespace.fileno(), _NETWORK) != 0:
+def _new_network() -> int:
+    """A handle that keeps a network of its own, its loopback up: a thread makes it, and goes."""
+    made: list[int] = []
+
+    def make() -> None:
+        if _LIBC.unshare(_NETWORK) == 0:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+                fcntl.ioctl(any_socket, _SET_FLAGS, struct.pack("16sH14x", b"lo", _UP))
+            made.append(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    if not made:
+        raise RuntimeError("no network of its own can be made here")
+    return made[0]
+
+
+def _enter(namespace: int) -> None:
+    if _LIBC.setns(namespace, _NETWORK) != 0:
         raise OSError(ctypes.get_errno(), "setns")

@@ -7,6 +7,7 @@ import signal
 import threading
 from argparse import Namespace
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -74,9 +75,9 @@ class _Watched:
         try:
             answer = self._card.respond(command)
         except (LinkTimeout, LinkClosed) as error:
-            self._said(f"{head} < {error}")
+            _said(self._screen, f"{head} < {error}")
             raise
-        self._said(f"{head} < {self._answered(command, answer)}")
+        _said(self._screen, f"{head} < {self._answered(command, answer)}")
         return answer
 
     def power_off(self) -> None:
@@ -84,7 +85,7 @@ class _Watched:
         self._card.power_off()
         self._reading = Reading()
         if not self._idle:
-            self._said("       the field is off")
+            _said(self._screen, "       the field is off")
         self._idle = True
 
     def _answered(self, command: bytes, answer: bytes) -> str:
@@ -95,14 +96,6 @@ class _Watched:
         size = f", {len(response.data)} bytes" if response.data else ""
         counter = f", counter {self._card.card.memory.atc}" if command[1:2] == bytes((_GPO,)) else ""
         return f"{self._reading.response(answer[-2:]).name}{size}{counter}"
-
-    def _said(self, line: str) -> None:
-        """A line on the screen; a card goes on where nobody reads any more."""
-        try:
-            self._screen.say(line)
-            self._screen.flush()
-        except OSError:
-            self._screen.quiet = True
 
 
 # Where the card is. ---------------------------------------------------------------------------------------
@@ -194,24 +187,35 @@ def _held(host: _Host, where: str, card: FolderCard, screen: Screen) -> int:
 
 def _served(host: _Host, stopped: threading.Event, failures: list[PaysimError], screen: Screen) -> None:
     """The card is there, goes, and comes again, until it is stopped; a reader that is gone is waited for."""
-    away = False
+    away = waiting = False
     try:
         while not stopped.is_set():
             try:
                 host.insert()
                 if away:
-                    screen.say("       held there again")
-                    screen.flush()
+                    _said(screen, "       held there again")
+                waiting = False
                 host.serve()
             except NoReader as error:
-                if not away:
-                    screen.complain(f"{error}; waiting for it")
+                if not waiting:
+                    with suppress(OSError):
+                        screen.complain(f"{error}; waiting for it")
+                waiting = True
             away = True
             stopped.wait(_AWAY_S)
     except PaysimError as error:
         failures.append(error)
     finally:
         stopped.set()
+
+
+def _said(screen: Screen, line: str) -> None:
+    """A line on the screen; a card goes on where nobody reads any more."""
+    try:
+        screen.say(line)
+        screen.flush()
+    except OSError:
+        screen.quiet = True
 
 
 def _until_signalled(stopped: threading.Event) -> None:
