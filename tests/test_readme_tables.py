@@ -43,10 +43,12 @@ def not_simulated() -> Iterator[str]:
 
 def magic() -> Iterator[str]:
     openids = {outcome: openid for openid, outcome in payer.MAGIC_OPENIDS.items()}
-    yield "| order total, fen | or the payer's openid | what happens |"
+    yield "| fen | or the payer's openid | what happens |"
     yield "|---|---|---|"
     for minor, outcome in payer.MAGIC_AMOUNTS.items():
-        yield f"| {minor} | `{openids[outcome]}` | {outcome.replace('_', ' ')} |"
+        yield f"| {minor} ordered | `{openids[outcome]}` | {outcome.replace('_', ' ')} |"
+    for minor, outcome in payer.MAGIC_REFUNDS.items():
+        yield f"| {minor} refunded | `{openids[outcome]}` | {outcome.replace('_', ' ')} |"
 
 
 def control() -> Iterator[str]:

@@ -15,6 +15,7 @@ POINTS: Final[dict[str, str]] = {
     "request": "what the shop asks of the operator",
     "answer": "what the operator answers to the shop",
     "callback": "what the operator tells the shop unasked",
+    "refund": "the money of a refund, on its way to the payer",
 }
 """Where something can go wrong, with what passes there."""
 
@@ -26,11 +27,13 @@ class _Action(NamedTuple):
     text: str
 
 
-_ALL: Final = tuple(POINTS)
+_MESSAGES: Final = ("request", "answer", "callback")
 
 ACTIONS: Final[dict[str, _Action]] = {
-    "lose": _Action(_ALL, "it never arrives; by the wire, the connection is closed without a byte"),
-    "delay": _Action(_ALL, "it arrives `delay_s` seconds later: true ones by the wire, else the sandbox's"),
+    "lose": _Action(_MESSAGES, "it never arrives; by the wire, the connection is closed without a byte"),
+    "delay": _Action(
+        _MESSAGES, "it arrives `delay_s` seconds later: true ones by the wire, else the sandbox's"
+    ),
     "error": _Action(("request", "answer"), "error `code`, before the effect or after it"),
     "limit": _Action(("request",), "429 above `per_s` requests a second"),
     "reset": _Action(("request", "answer"), "the connection is reset, before the effect or after it"),
@@ -47,19 +50,23 @@ ACTIONS: Final[dict[str, _Action]] = {
     "duplicate": _Action(("callback",), "it arrives twice, one after the other"),
     "concurrent": _Action(("callback",), "it arrives twice at once"),
     "out_of_order": _Action(("callback",), "it waits for the next one, `delay_s` seconds at most"),
+    "abnormal": _Action(
+        ("refund",), "it cannot be given to the payer: ABNORMAL until it is resolved (WeChat Pay)"
+    ),
+    "closed": _Action(("refund",), "it is given up, and the money is the shop's again: CLOSED (WeChat Pay)"),
 }
 """What can go wrong, and where."""
 
-EVERYWHERE: Final = frozenset({"lose", "delay"})
+EVERYWHERE: Final = frozenset({"lose", "delay", "abnormal", "closed"})
 """The actions that happen to shops inside the sandbox, too; the others are for the wire."""
 
 
 class Fault(msgspec.Struct, frozen=True):
     """One thing that goes wrong, at `point`, `times` times.
 
-    It happens to messages of the verb and the channel named, and by the wire to requests whose path fits
-    `path` (a pattern like `/v3/refund/*`); "" matches all. `code` is the error of "error", `per_s` the rate
-    of "limit". Raises UsageError for a point or an action that does not exist, or not there.
+    It happens to what passes there of the verb and the channel named, and by the wire to requests whose path
+    fits `path` (a pattern like `/v3/refund/*`); "" matches all. `code` is the error of "error", `per_s` the
+    rate of "limit". Raises UsageError for a point or an action that does not exist, or not there.
     """
 
     point: str

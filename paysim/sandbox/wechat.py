@@ -24,7 +24,7 @@ from paysim.core.operation import Verb
 from paysim.core.outcome import Outcome, Reason
 from paysim.core.transaction import Transaction
 from paysim.crypto.signature import Verifier
-from paysim.operators.wechat import notify, numbers, orders, payer, service
+from paysim.operators.wechat import notify, numbers, payer, refunds, service
 from paysim.operators.wechat.keys import MerchantKeys, PlatformKeys
 from paysim.operators.wechat.merchants import PRODUCTS, App, Merchant, Settings
 from paysim.operators.wechat.messages import details
@@ -35,6 +35,7 @@ from paysim.operators.wechat.world import Answer, order_key
 from .desk import register
 from .wechat_keys import WeChatKeys
 from .wechat_payer import WeChatPayer
+from .wechat_refunds import WeChatRefunds
 
 if TYPE_CHECKING:
     from .engine import Draft, Engine
@@ -64,6 +65,7 @@ class WeChatPay:
         self.settings = Settings()
         self.secrets = WeChatKeys(engine.keys)
         self.payer = WeChatPayer(engine, self)
+        self.refunds = WeChatRefunds(engine)
         self._merchants: dict[str, Merchant] = {}
         self._people: dict[str, str] = {}
         self._door: tuple[str, Transaction] | None = None
@@ -232,6 +234,10 @@ class WeChatPay:
         """What an app knows of a person."""
         return numbers.openid(person, appid, self._engine.seed.value)
 
+    def refund_end(self, book: Transaction, minor: int) -> str:
+        """How a refund that is asked for now shall end."""
+        return self.refunds.chosen(book, minor)
+
     def source_kind(self, person: str, stem: str) -> str:
         """What was paid from: wallet, debit or credit."""
         known = self._engine.payer(person)
@@ -285,7 +291,7 @@ class WeChatPay:
         known = history.book.operations.keys() | history.shop.operations.keys()
         clean = key.isascii() and key.replace("_", "").replace("-", "").isalnum() and len(key) <= 40
         part = key if clean else key.encode().hex()[:40]
-        return orders.operation_of(history.id, f"{history.id}_{part or len(known) + 1}")
+        return refunds.operation_of(history.id, f"{history.id}_{part or len(known) + 1}")
 
     def present(self, draft: Draft, history: History, channel: str, at_ms: int) -> Presented:
         """A prepay request of the shop's merchant, signed with its key."""
@@ -360,6 +366,8 @@ class WeChatPay:
             answer = self._ask(merchant, target, body)
         else:
             answer = self._ask(merchant, "/v3/refund/domestic/refunds", _refund(book, number, ask))
+            if not (answer.code or answer.facts):
+                self.refunds.again(draft, history, ask.operation, ask.at_ms)
         for fact in answer.facts:
             event = msgspec.structs.replace(fact.event, operation=ask.operation)
             draft.at_operator(history, event, fact.key)
@@ -373,8 +381,7 @@ class WeChatPay:
         """Expiry, settlement, a refund that is through, a payment that was to come."""
         book = history.book
         if timer.startswith("refund/"):
-            id = timer.partition("/")[2]
-            draft.at_operator(history, orders.refunded(book, id, book.operations[id].amount_minor, at_ms))
+            self.refunds.ring(draft, history, timer.partition("/")[2], at_ms)
         elif timer == "payment":
             self.payer.ring(draft, history, at_ms)
         else:

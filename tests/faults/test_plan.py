@@ -21,12 +21,17 @@ MATCHES: list[tuple[Fault, str, str, str, bool]] = [
     (Fault("callback", channel="qr.static"), "callback", "", "qr.payer", False),
     (Fault("request", verb="void", channel="qr.payer"), "request", "void", "qr.payer", True),
     (Fault("request", verb="void", channel="qr.payer"), "request", "void", "qr.static", False),
+    (Fault("refund", "abnormal"), "refund", "refund", "qr.wechat", True),
+    (Fault("refund", "abnormal"), "answer", "refund", "qr.wechat", False),
+    (Fault("refund", "closed", channel="qr.wechat"), "refund", "refund", "in_app.wechat", False),
 ]
 
 WRONG: list[dict[str, Any]] = [
     {"point": "nowhere"},
     {"point": ""},
     {"point": "answer", "action": "explode"},
+    {"point": "refund"},
+    {"point": "answer", "action": "abnormal"},
     {"point": "answer", "times": 0},
     {"point": "answer", "times": -1},
     {"point": "answer", "delay_s": 0},

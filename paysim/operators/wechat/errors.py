@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from paysim.core.errors import ProtocolError
 from paysim.core.outcome import Outcome, Reason
 
-__all__ = ["CODES", "OLD_CODES", "Code", "WeChatError", "param_error", "refused"]
+__all__ = ["CODES", "OLD_CODES", "Code", "WeChatError", "invalid", "param_error", "refused"]
 
 
 class Code(NamedTuple):
@@ -119,6 +119,12 @@ def param_error(
     name = field.rpartition("/")[2] or field
     said = english or f"parameter {name} is wrong: {issue}"
     return WeChatError("PARAM_ERROR", f"参数错误：{name} {issue}", said, detail=detail)
+
+
+def invalid(text: str, english: str, reason: Reason) -> WeChatError:
+    """INVALID_REQUEST by a rule of the order; `reason` is what a shop inside the sandbox is given."""
+    outcome = Outcome.declined(reason, english, "INVALID_REQUEST")
+    return WeChatError("INVALID_REQUEST", text, english, outcome=outcome)
 
 
 def refused(code: str, text: str, english: str, *, why: str = "", status: int = 0) -> WeChatError:

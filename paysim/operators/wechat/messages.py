@@ -32,6 +32,7 @@ __all__ = [
     "read_body",
     "refund_asked",
     "refund_body",
+    "refund_state",
     "trade_state",
     "trade_type",
 ]
@@ -109,9 +110,10 @@ def details(book: Transaction) -> Mapping[str, Any]:
 def trade_state(book: Transaction) -> str:
     """The trade_state: REFUND from the first refund on, however small.
 
-    Source: WeChat Pay merchant documentation, order states
+    Source: WeChat Pay merchant documentation, order states, which lead nowhere from REFUND. Assumed: so it is
+    REFUND as well where the only refund was closed
     """
-    refunded = any(o.verb is Verb.REFUND and o.status is not Status.REFUSED for o in book.operations.values())
+    refunded = any(o.verb is Verb.REFUND for o in book.operations.values())
     return "REFUND" if refunded and book.state is State.CAPTURED else _TRADE_STATE[book.state]
 
 
@@ -167,8 +169,13 @@ def bank_type(book: Transaction, world: World) -> str:
 
 
 def refund_asked(book: Transaction, operation: str) -> Event:
-    """The newest fact that asked for a refund."""
+    """The fact that asked for a refund."""
     return next(e for e in reversed(book.events) if e.kind == "asked" and e.operation == operation)
+
+
+def refund_state(refund: Operation) -> str:
+    """How a refund stands: PROCESSING, SUCCESS, ABNORMAL or CLOSED."""
+    return _REFUND_STATES[refund.status]
 
 
 def refund_body(
@@ -179,7 +186,7 @@ def refund_body(
     The state is `status` in answers and `refund_status` in callbacks. Source: facts/wechat 1.6 and 2
     """
     asked = refund_asked(book, refund.id)
-    kept, data, state = details(book), asked.data, _REFUND_STATES[refund.status]
+    kept, data, state = details(book), asked.data, refund_state(refund)
     paid_ms, total = paid_at(book) or 0, book.amount_minor
     done_ms = next((e.at_ms for e in book.events if e.kind == "refunded" and e.operation == refund.id), None)
     amount = {

@@ -15,6 +15,7 @@ import msgspec
 
 from paysim.core.clock import DAY_MS, SECOND_MS
 from paysim.core.event import Event
+from paysim.core.operation import Verb
 from paysim.core.transaction import Transaction
 
 from .keys import Kind, PlatformKeys
@@ -58,6 +59,9 @@ _SUMMARIES: Final = {
     "REFUND.ABNORMAL": "退款异常",
     "REFUND.CLOSED": "退款关闭",
 }
+_ENDS: Final = {"refunded": "REFUND.SUCCESS", "stranded": "REFUND.ABNORMAL", "refused": "REFUND.CLOSED"}
+"""What a fact says of a refund -> the event_type. Assumed: after REFUND.ABNORMAL the true end is told, too"""
+
 _NONCE_LENGTH: Final = 12
 
 
@@ -90,9 +94,9 @@ def owed(book: Transaction, news: Iterable[Event]) -> Iterator[Owed]:
             yield Owed(
                 "TRANSACTION.SUCCESS", event.operation, kept.get("notify_url", ""), kept.get("kind", "")
             )
-        elif event.kind == "refunded":
-            asked = refund_asked(book, event.operation).data
-            yield Owed("REFUND.SUCCESS", event.operation, asked.get("notify_url", ""), asked.get("kind", ""))
+        elif event.kind in _ENDS and book.operations[event.operation].verb is Verb.REFUND:
+            asked, end = refund_asked(book, event.operation).data, _ENDS[event.kind]
+            yield Owed(end, event.operation, asked.get("notify_url", ""), asked.get("kind", ""))
 
 
 def signing_kind(asked_for: str, merchant: Merchant, at_ms: int, draw: float) -> Kind:

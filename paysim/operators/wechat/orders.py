@@ -1,6 +1,6 @@
-"""What WeChat Pay decides about orders and refunds: each function takes a request and the books, gives facts.
+"""What WeChat Pay decides about orders: each function takes a request and the books, and gives facts.
 
-Source: WeChat Pay merchant documentation, JSAPI/APP/H5/Native, query, close, refund; facts/wechat 2.1
+Source: WeChat Pay merchant documentation, JSAPI/APP/H5/Native, query, close; facts/wechat 2.1
 """
 
 from __future__ import annotations
@@ -13,35 +13,30 @@ import msgspec
 
 from paysim.core.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from paysim.core.event import Event
-from paysim.core.operation import Operation, Status, Verb
-from paysim.core.outcome import Outcome, Reason
+from paysim.core.outcome import Reason
 from paysim.core.state import State
 from paysim.core.transaction import Transaction
-from paysim.ledger import accounts
 
-from .errors import WeChatError, param_error, refused
+from .errors import WeChatError, invalid, param_error, refused
 from .merchants import App, Merchant
-from .messages import called_at, details, order_body, paid_at, refund_asked, refund_body
+from .messages import called_at, details, order_body, paid_at
 from .numbers import (
     code_url,
     h5_url,
     prepay_id,
     read_rfc3339,
     read_transaction_id,
-    refund_id,
     transaction_id,
 )
 from .sealing import open_field
-from .world import Asked, Done, Fact, order_key, refund_key
+from .world import Asked, Done, Fact, order_key
 
-__all__ = ["close", "operation_of", "prepay", "query", "query_by_id", "query_refund", "refund"]
+__all__ = ["close", "paid_order", "prepay", "query", "query_by_id"]
 
 CLOSED_AFTER_MS: Final = 7 * DAY_MS
 PREPAY_MS: Final = 2 * HOUR_MS
 H5_MS: Final = 5 * MINUTE_MS
 LEAST_MS: Final = MINUTE_MS
-REFUND_MS: Final = 365 * DAY_MS
-REFUND_PARTS: Final = 50
 
 _PAID: Final = frozenset({State.CAPTURED, State.AUTHORIZED, State.VOIDED})
 _OVER: Final = frozenset({State.CLOSED, State.DECLINED, State.REVERSED})
@@ -84,13 +79,18 @@ def prepay(asked: Asked, trade_type: str) -> Done:
 
 
 def _check_mchid(asked: Asked, mchid: str, field: str, location: str) -> None:
-    """The merchant that signs is the one that asks. Source: facts/wechat 1.2"""
+    """The merchant that signs is the one that asks.
+
+    Source: facts/wechat 1.2; the message as in users' logs. Assumed: a query's is the same
+    """
     if mchid == asked.merchant.mchid:
         return
     if asked.world.merchant(mchid) is None:
         raise WeChatError("MCH_NOT_EXISTS", why=f"there is no merchant {mchid} in this sandbox")
     english = f"{field} is {mchid}, but {asked.merchant.mchid} signed the request"
-    raise param_error(field, mchid, "与Http头Authorization中的mchid不一致", location, english=english)
+    text = "http header中的mchid与post payload中的mchid不匹配"
+    detail = {"field": field, "value": mchid, "issue": text, "location": location}
+    raise WeChatError("PARAM_ERROR", text, english, detail=detail)
 
 
 def _app(merchant: Merchant, appid: str) -> App:
@@ -149,7 +149,7 @@ def _content(body: Mapping[str, Any], trade_type: str, identity: str) -> str:
 
 def _check_again(known: Transaction, content: str, trade_type: str) -> None:
     if known.state in _PAID:
-        raise _invalid("该订单已支付", "the order is paid; take a new out_trade_no", Reason.ALREADY_PAID)
+        raise invalid("该订单已支付", "the order is paid; take a new out_trade_no", Reason.ALREADY_PAID)
     if known.state in _OVER:
         code = "ORDER_CLOSED" if trade_type == "NATIVE" else "INVALID_REQUEST"
         raise refused(code, "该订单已关闭，请重新下单", "the order is closed; take a new out_trade_no")
@@ -246,7 +246,7 @@ def query(asked: Asked) -> Done:
 def query_by_id(asked: Asked) -> Done:
     """A paid order by its transaction id."""
     _check_mchid(asked, asked.query["mchid"], "mchid", "query")
-    return Done(order_body(_paid_order(asked, asked.path["transaction_id"], "ORDER_NOT_EXIST"), asked.world))
+    return Done(order_body(paid_order(asked, asked.path["transaction_id"], "ORDER_NOT_EXIST"), asked.world))
 
 
 def close(asked: Asked) -> Done:
@@ -286,8 +286,8 @@ def _order(asked: Asked, out_trade_no: str) -> Transaction:
     return book
 
 
-def _paid_order(asked: Asked, number: str, code: str) -> Transaction:
-    """The paid order with a transaction id."""
+def paid_order(asked: Asked, number: str, code: str) -> Transaction:
+    """The paid order with a transaction id. Raises WeChatError `code` where there is none."""
     book = asked.world.book(read_transaction_id(number))
     ours = book is not None and book.presentation and details(book).get("mchid") == asked.merchant.mchid
     paid_ms = paid_at(book) if book is not None and ours else None
@@ -295,154 +295,3 @@ def _paid_order(asked: Asked, number: str, code: str) -> Transaction:
         why = f"merchant {asked.merchant.mchid} has no paid order with the transaction_id {number}"
         raise refused(code, "订单不存在", why)
     return book
-
-
-# Refunds. -----------------------------------------------------------------------------------------
-
-
-def operation_of(order: str, out_refund_no: str) -> str:
-    """The id of a refund among the operations of its order."""
-    return f"{order}:{out_refund_no}"
-
-
-def refund(asked: Asked) -> Done:
-    """Money goes back: at once in the books of the merchant, to the payer when the refund is through."""
-    world, body = asked.world, asked.body
-    if sub := body.get("sub_mchid"):
-        if world.merchant(sub) is None:
-            raise WeChatError("MCH_NOT_EXISTS", status=404, why=f"there is no merchant {sub} in this sandbox")
-        english = "sub_mchid is for service providers, which this sandbox does not have yet"
-        raise param_error("/sub_mchid", sub, "直连商户不支持该参数", english=english)
-    _check_parts(body["amount"])
-    book = _refundable(asked)
-    number, minor = body["out_refund_no"], body["amount"]["refund"]
-    operation = operation_of(book.id, number)
-    other = world.find(refund_key(asked.merchant.mchid, number))
-    if other is not None and other.id != book.id:
-        raise _invalid(
-            "商户退款单号重复", f"out_refund_no {number} belongs to another order", Reason.KEY_REUSED
-        )
-    if body["amount"]["total"] != book.amount_minor:
-        why = f"amount.total is {body['amount']['total']}, the order is {book.amount_minor} fen"
-        raise _invalid("订单金额或退款金额与之前请求不一致", why, Reason.KEY_REUSED)
-    known = book.operations.get(operation)
-    if known is not None and known.amount_minor != minor:
-        why = f"out_refund_no {number} was {known.amount_minor} fen before, now {minor}"
-        raise _invalid("订单金额或退款金额与之前请求不一致", why, Reason.KEY_REUSED)
-    if known is not None and known.status is not Status.REFUSED:
-        return Done(refund_body(book, known, world))
-    _check_refund(asked, book, minor)
-    facts = _refund_facts(asked, book, operation, minor, known)
-    after = Transaction(book.id)
-    for event in (*book.events, *(fact.event for fact in facts)):
-        after.apply(event)
-    return Done(refund_body(after, after.operations[operation], world), book.id, facts)
-
-
-def _check_parts(amount: Mapping[str, Any]) -> None:
-    """What the accounts give adds up to the refund, each account once.
-
-    Source: wechatpay-go services/refunddomestic, AmountReq. Assumed: PARAM_ERROR
-    """
-    parts = amount.get("from", ())
-    once = len({part["account"] for part in parts}) == len(parts)
-    if parts and not (once and sum(part["amount"] for part in parts) == amount["refund"]):
-        english = "the amounts in /amount/from add up to /amount/refund, each account once"
-        raise param_error(
-            "/amount/from", "", "出资金额之和必须等于退款金额，且账户类型不能重复", english=english
-        )
-
-
-def _refundable(asked: Asked) -> Transaction:
-    body, code = asked.body, "RESOURCE_NOT_EXISTS"
-    id, number = body.get("transaction_id"), body.get("out_trade_no")
-    if (id is None) == (number is None):
-        issue, english = (
-            "transaction_id和out_trade_no必须二选一",
-            "give one of transaction_id and out_trade_no",
-        )
-        raise param_error("/transaction_id", id or "", issue, english=english)
-    if id is not None:
-        return _paid_order(asked, id, code)
-    book = asked.world.find(order_key(asked.merchant.mchid, str(number)))
-    if book is None or book.presentation is None or paid_at(book) is None:
-        why = f"merchant {asked.merchant.mchid} has no paid order {number}"
-        outcome = Outcome.declined(Reason.WRONG_STATE, why, code) if book is not None else None
-        raise WeChatError(code, "订单不存在或未支付", why, outcome=outcome)
-    return book
-
-
-def _check_refund(asked: Asked, book: Transaction, minor: int) -> None:
-    world = asked.world
-    refunds = [
-        o for o in book.operations.values() if o.verb is Verb.REFUND and o.status is not Status.REFUSED
-    ]
-    newest_ms = max((refund_asked(book, o.id).at_ms for o in refunds), default=None)
-    if world.now_ms() > (paid_at(book) or 0) + REFUND_MS:
-        raise _invalid(
-            "订单已超过可退款的最长期限(1年)", "an order is refunded within a year", Reason.TOO_LATE
-        )
-    if len(refunds) >= REFUND_PARTS:
-        why = f"an order is refunded in at most {REFUND_PARTS} parts"
-        raise _invalid("订单退款次数超过50次", why, Reason.TOO_LATE)
-    if newest_ms is not None and world.now_ms() < newest_ms + world.settings.refund_gap_ms:
-        raise refused("FREQUENCY_LIMITED", "同一订单的退款请求过于频繁", "wait a minute between two refunds")
-    refusal = book.refusal(Verb.REFUND, minor)
-    if refusal is not None and refusal.reason is Reason.OVER_REFUND:
-        raise _invalid("申请退款金额大于订单剩余可退金额", refusal.text, Reason.OVER_REFUND)
-    if refusal is not None:
-        raise WeChatError("RESOURCE_NOT_EXISTS", "订单状态不支持退款", refusal.text, outcome=refusal)
-    takings = f"{accounts.merchant(book.shop)}/{'available' if book.settled else 'pending'}"
-    there = world.tally(accounts.tally_name(takings, book.currency))
-    if there < minor:
-        why = f"the merchant has {there} fen there, the refund wants {minor}; try again later"
-        outcome = Outcome.declined(Reason.MERCHANT_FUNDS, why, "NOT_ENOUGH")
-        raise WeChatError("NOT_ENOUGH", "基本账户余额不足，请充值后重新发起", why, outcome=outcome)
-
-
-def _invalid(text: str, why: str, reason: Reason) -> WeChatError:
-    return WeChatError("INVALID_REQUEST", text, why, outcome=Outcome.declined(reason, why, "INVALID_REQUEST"))
-
-
-def _refund_facts(
-    asked: Asked, book: Transaction, operation: str, minor: int, known: Operation | None
-) -> tuple[Fact, ...]:
-    world, body, now_ms = asked.world, asked.body, asked.world.now_ms()
-    data: dict[str, Any] = {
-        "verb": Verb.REFUND.value,
-        "target": book.payment,
-        "out_refund_no": body["out_refund_no"],
-        "refund_id": refund_id(world.identity(), now_ms),
-        "kind": asked.kind,
-        "unsettled": not book.settled,
-        **{name: body[name] for name in ("reason", "notify_url", "funds_account") if name in body},
-    }
-    if parts := body["amount"].get("from"):
-        data["from"] = parts
-    if known is not None:
-        data["refund_id"] = refund_asked(book, operation).data["refund_id"]
-    delay_ms = world.settings.refund_ms
-    if delay_ms:
-        data["refund_ms"] = now_ms + delay_ms
-    begun = accounts.refund_begun(book.shop, book.currency, minor, settled=book.settled)
-    key = "" if known is not None else refund_key(asked.merchant.mchid, body["out_refund_no"])
-    facts = [Fact(Event("asked", now_ms, operation, minor, None, begun, data=data), key)]
-    if not delay_ms:
-        facts.append(Fact(refunded(book, operation, minor, now_ms)))
-    return tuple(facts)
-
-
-def refunded(book: Transaction, operation: str, minor: int, at_ms: int) -> Event:
-    """The fact that a refund is through."""
-    arrived = accounts.refund_arrived(book.source, book.currency, minor)
-    return Event("refunded", at_ms, operation, minor, None, arrived, data={"target": book.payment})
-
-
-def query_refund(asked: Asked) -> Done:
-    """A refund by the merchant's number."""
-    number = asked.path["out_refund_no"]
-    book = asked.world.find(refund_key(asked.merchant.mchid, number))
-    if book is None:
-        why = f"merchant {asked.merchant.mchid} has no refund {number}"
-        raise refused("RESOURCE_NOT_EXISTS", "退款单不存在", why)
-    return Done(refund_body(book, book.operations[operation_of(book.id, number)], asked.world))

@@ -21,7 +21,18 @@ from .numbers import Shown
 from .orders import H5_MS
 from .world import World
 
-__all__ = ["MAGIC_AMOUNTS", "MAGIC_OPENIDS", "OUTCOMES", "Act", "Invoke", "check", "forced", "magic"]
+__all__ = [
+    "MAGIC_AMOUNTS",
+    "MAGIC_OPENIDS",
+    "MAGIC_REFUNDS",
+    "OUTCOMES",
+    "Act",
+    "Invoke",
+    "check",
+    "forced",
+    "magic",
+    "magic_refund",
+]
 
 
 class Act(NamedTuple):
@@ -64,11 +75,20 @@ MAGIC_AMOUNTS: Final[dict[int, str]] = {
 The callback_ rows are paid, and the first callback is lost, comes twice, or comes a minute late.
 """
 
+MAGIC_REFUNDS: Final[dict[int, str]] = {
+    40010: "refund_abnormal",
+    40011: "refund_closed",
+}
+"""Fen that are refunded, of whatever order -> how that refund ends."""
+
 MAGIC_OPENIDS: Final[dict[str, str]] = {
-    f"oPAYSIM_{outcome}".ljust(28, "_"): outcome for outcome in MAGIC_AMOUNTS.values()
+    f"oPAYSIM_{outcome}".ljust(28, "_"): outcome
+    for outcome in (*MAGIC_AMOUNTS.values(), *MAGIC_REFUNDS.values())
 }
 """openid -> the same, for JSAPI orders; they belong to the first person of every app."""
 # fmt: on
+
+_MAGIC_ENDS: Final = {"refund_abnormal": "ABNORMAL", "refund_closed": "CLOSED"}
 
 LATER_MS: Final = 5_000
 
@@ -98,6 +118,11 @@ _KINDS: Final = {
 def magic(book: Transaction) -> str:
     """The outcome that an order's openid or amount forces, "" where none does."""
     return MAGIC_OPENIDS.get(details(book).get("openid", ""), "") or MAGIC_AMOUNTS.get(book.amount_minor, "")
+
+
+def magic_refund(book: Transaction, minor: int) -> str:
+    """How the order's openid, or else the sum, lets a refund end: a row of `refunds.ENDS`."""
+    return _MAGIC_ENDS.get(magic(book)) or _MAGIC_ENDS.get(MAGIC_REFUNDS.get(minor, ""), "SUCCESS")
 
 
 def check(

@@ -18,7 +18,7 @@ from paysim.codec.http import Request, Response
 from paysim.core.operation import Verb
 from paysim.core.outcome import Reason
 
-from . import orders, shapes, statements
+from . import orders, refunds, shapes, statements
 from .errors import CODES, WeChatError
 from .keys import Kind
 from .messages import read_body
@@ -91,8 +91,8 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     Endpoint("GET", _PAY + "id/{transaction_id}", orders.query_by_id, Verb.QUERY, _QUERY),
     Endpoint("GET", _PAY + "out-trade-no/{out_trade_no}", orders.query, Verb.QUERY, _QUERY),
     Endpoint("POST", _PAY + "out-trade-no/{out_trade_no}/close", orders.close, Verb.CLOSE, _QUERY),
-    Endpoint("POST", _REFUNDS, orders.refund, Verb.REFUND, _REFUND),
-    Endpoint("GET", _REFUNDS + "/{out_refund_no}", orders.query_refund, Verb.QUERY, _REFUND),
+    Endpoint("POST", _REFUNDS, refunds.refund, Verb.REFUND, _REFUND),
+    Endpoint("GET", _REFUNDS + "/{out_refund_no}", refunds.query, Verb.QUERY, _REFUND),
     Endpoint("GET", "/v3/bill/tradebill", statements.trade, "bill", _BILL),
     Endpoint("GET", "/v3/bill/fundflowbill", statements.fund, "bill", _BILL),
     Endpoint("GET", "/v3/billdownload/file", statements.download, "download", _BILL),

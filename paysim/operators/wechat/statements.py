@@ -26,7 +26,7 @@ from paysim.core.transaction import Transaction
 
 from .bills import FundRow, TradeRow, fund_bill, gzipped, hash_value, trade_bill
 from .errors import param_error, refused
-from .messages import bank_type, called_at, details, paid_at, trade_type
+from .messages import bank_type, called_at, details, paid_at, refund_asked, trade_type
 from .numbers import transaction_id
 from .world import Asked, Done, World
 
@@ -209,11 +209,8 @@ def _rows_of(book: Transaction, world: World) -> Iterator[TradeRow]:
         "rate": f"{ppm / 10_000:.2f}%",
     }
     yield TradeRow(at_ms=paid_ms, fee_fen=fee_fen(book.amount_minor, ppm), **common)
-    net, early, known = book.amount_minor, _before_settlement(book), set[str]()
-    for event in book.events:
-        if not _is_refund(event) or event.operation in known:
-            continue
-        known.add(event.operation)
+    net, early = book.amount_minor, _before_settlement(book)
+    for event in filter(_is_refund, book.events):
         after = net - event.amount_minor if event.operation in early else net
         returned, net = fee_fen(net, ppm) - fee_fen(after, ppm), after
         yield TradeRow(at_ms=event.at_ms, fee_fen=-returned, **common, **_refund_cells(book, event))
@@ -224,7 +221,7 @@ def _is_refund(event: Event) -> bool:
 
 
 def _before_settlement(book: Transaction) -> set[str]:
-    """The refunds that settlement left out: asked for before it, and not refused by then."""
+    """The refunds that settlement left out: asked for before it, and not closed by then."""
     found: set[str] = set()
     for event in book.events:
         if event.kind == "settled":
@@ -293,6 +290,6 @@ def _moves(book: Transaction, event: Event) -> Iterator[tuple[str, int, str]]:
     elif event.kind == "asked":
         yield "refund", gained, event.data["refund_id"]
     elif event.kind == "refused":
-        yield "refund_closed", gained, number
+        yield "refund_closed", gained, refund_asked(book, event.operation).data["refund_id"]
     else:
         yield "payment", gained, number

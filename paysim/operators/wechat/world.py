@@ -61,6 +61,9 @@ class World(Protocol):
     def openid(self, appid: str, person: str) -> str:
         """What an app knows of a person."""
 
+    def refund_end(self, book: Transaction, minor: int) -> str:
+        """How a refund of so much shall end: a row of `refunds.ENDS`."""
+
     def source_kind(self, person: str, stem: str) -> str:
         """What was paid from: wallet, debit or credit."""
 

@@ -16,6 +16,7 @@ import pytest
 from wechat_counter import H5_INFO, NOTIFY, PAY, REFUNDS, Counter, content, said
 from wechat_samples import SAMPLES, changed, fits, inner_places, text_that_fits
 
+from paysim import Fault
 from paysim.codec.http import Request
 from paysim.core.event import Event
 from paysim.core.transaction import Transaction
@@ -222,6 +223,12 @@ def refunded(fen: int, wait_ms: int, counter: Held, kind: str) -> None:
     content(counter.refund(fen, notify_url=NOTIFY))
 
 
+def struck(action: str, wait_ms: int, counter: Held, kind: str) -> None:
+    counter.sandbox.faults.add(Fault("refund", action))
+    refunded(640, wait_ms, counter, kind)
+    counter.sandbox.advance(seconds=wait_ms / 1000)
+
+
 STATES: dict[str, tuple[State, str, set[str]]] = {
     "unpaid": (unpaid, "NOTPAY", UNPAID),
     "prompted": (partial(tried, "silence"), "NOTPAY", UNPAID),
@@ -235,6 +242,8 @@ STATES: dict[str, tuple[State, str, set[str]]] = {
     "refund processing": (partial(refunded, 640, 60_000), "REFUND", PAID),
     "partly refunded": (partial(refunded, 640, 0), "REFUND", PAID),
     "refunded": (partial(refunded, 1280, 0), "REFUND", PAID),
+    "refund abnormal": (partial(struck, "abnormal", 0), "REFUND", PAID),
+    "refund closed": (partial(struck, "closed", 0), "REFUND", PAID),
 }
 """State of an order -> what leads there, its trade_state, the fields of its query."""
 
@@ -258,7 +267,8 @@ def test_every_answer_keeps_the_contract(state: str, kind: str) -> None:
         assert said(by_id) == (404, "ORDER_NOT_EXIST")
     if "refund" in state:
         refund = content(counter.send("GET", f"{REFUNDS}/R-1"))
-        assert leaves(refund) == (PROCESSING if "processing" in state else REFUNDED)
+        assert leaves(refund) == (REFUNDED if refund["status"] == "SUCCESS" else PROCESSING)
+        assert (refund["status"] == "SUCCESS") == state.endswith("refunded")
     for other in TYPES:  # what is asked last may change the state: refusals, a second order, a close
         counter.prepay(other)
     for day in ("2025-12-31", "2026-01-01"):
@@ -400,6 +410,19 @@ def test_the_callback_of_a_refund_keeps_the_contract(kind: str, fen: int) -> Non
         assert plain[name] == known[name]
     assert plain["transaction_id"] == order["transaction_id"]
     assert plain["amount"] == {"total": 1280, "refund": fen, "payer_total": 1280, "payer_refund": fen}
+
+
+@pytest.mark.parametrize("end", ["ABNORMAL", "CLOSED"])
+def test_the_callback_of_a_refund_that_fails_keeps_the_contract(end: str) -> None:
+    counter = Held()
+    struck(end.lower(), 1000, counter, "native")
+    (owed,) = (one for one in counter.owed() if one["event_type"] == f"REFUND.{end}")
+    plain = opened(counter, owed)
+    assert violations(REFUND_NOTICE, plain) == []
+    assert leaves(plain) == leaves(fits(REFUND_NOTICE)) - {"/success_time"}
+    known = content(counter.send("GET", f"{REFUNDS}/R-1"))
+    assert plain["refund_status"] == known["status"] == end
+    assert json.loads(sealed(counter, owed))["summary"] == {"ABNORMAL": "退款异常", "CLOSED": "退款关闭"}[end]
 
 
 def test_a_callback_says_the_same_at_every_try_whatever_came_after() -> None:

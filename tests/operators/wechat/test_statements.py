@@ -16,7 +16,7 @@ import pytest
 from counts import count
 from wechat_counter import Counter, content, said
 
-from paysim import Sandbox, VirtualClock
+from paysim import Fault, Sandbox, Verb, VirtualClock
 from paysim.operators.wechat.merchants import Settings
 
 DAY_MS = 86_400_000
@@ -256,6 +256,51 @@ def test_a_bill_says_what_the_books_said_when_it_was_made() -> None:
     assert downloaded(counter, TRADES, day) == first
 
 
+# How a refund of 640 ends, and what it is resolved to the next noon, after settlement (at midnight)
+# -> the refund's state on the trade bill of the day, the fee there, and the money bills' rows after the
+# payment's, each with what it moved.
+FAILED: list[tuple[str, str, str, int, list[tuple[str, int]]]] = [
+    ("abnormal", "", "CHANGE", 4, [("退款", -640), ("扣除交易手续费", -4)]),
+    ("abnormal", "SUCCESS", "CHANGE", 4, [("退款", -640), ("扣除交易手续费", -4)]),
+    ("abnormal", "CLOSED", "CHANGE", 4, [("退款", -640), ("扣除交易手续费", -4), ("退款关闭", 640)]),
+    ("closed", "", "FAIL", 8, [("退款", -640), ("退款关闭", 640), ("扣除交易手续费", -8)]),
+]
+
+
+@pytest.mark.parametrize(("action", "resolved", "state", "fee", "moves"), FAILED)
+def test_a_refund_that_fails_is_on_the_bills(
+    action: str, resolved: str, state: str, fee: int, moves: list[tuple[str, int]]
+) -> None:
+    counter = Counter()
+    day = today(counter)
+    order = counter.paid()
+    counter.sandbox.faults.add(Fault("refund", action))
+    refund = content(counter.refund(640))
+    move_to(counter, day + timedelta(days=1), 12)
+    if resolved:
+        (book,) = counter.sandbox.orders()
+        counter.wechat.refunds.end(f"{book.id}:R-1", resolved)
+    move_to(counter, day + timedelta(days=2), 10)
+    trades = bills(counter, TRADES, day)
+    (row,) = (row for one in trades for row in one.rows if row["交易状态"] == "REFUND")
+    assert (row["退款状态"], row["微信退款单号"], row["退款金额"]) == (state, refund["refund_id"], "6.40")
+    assert fees(trades) == balance(counter, "fees") == fee
+    for one in trades:
+        trades_add_up(one)
+    money = bills(counter, MONEY, day)
+    money_adds_up(money, takings(counter))
+    paid, *rest = (row for one in money for row in one.rows)
+    assert paid["微信支付业务单号"] == order["transaction_id"]
+    found = [
+        (row["业务类型"], fen(row["收支金额(元)"]) * (1 if row["收支类型"] == "收入" else -1)) for row in rest
+    ]
+    assert found == moves
+    backs = {row["微信支付业务单号"] for row in rest if row["业务名称"] == "退款"}
+    assert backs == {refund["refund_id"]}
+    (successful,) = (row for one in bills(counter, TRADES, day, bill_type="REFUND") for row in one.rows)
+    assert successful["退款成功时间"] == ""
+
+
 def test_parts_of_the_trade_bill() -> None:
     counter = Counter()
     day = today(counter)
@@ -288,7 +333,7 @@ def test_accounts_that_never_move_have_no_money_bill() -> None:
 
 @pytest.mark.parametrize("walk", range(count(40)))
 def test_bills_and_ledger_agree_after_any_days(walk: int) -> None:
-    """Two merchants, a week of orders and refunds drawn by lot; the books are the judge."""
+    """Two merchants, a week of orders, and refunds that end in any way, drawn by lot; the books judge."""
     lot = random.Random(walk)
     here = Counter()
     both = [here, here.neighbour()]
@@ -300,6 +345,9 @@ def test_bills_and_ledger_agree_after_any_days(walk: int) -> None:
         if paid and lot.random() < 0.4:
             counter, number, total = lot.choice(paid)
             amount = {"refund": lot.randrange(1, total + 1), "total": total, "currency": "CNY"}
+            here.sandbox.faults.clear()
+            if action := lot.choice(["", "", "abnormal", "closed"]):
+                here.sandbox.faults.add(Fault("refund", action))
             status, code = said(counter.refund(refund=f"R-{step}", number=number, amount=amount))
             assert status == 200 or code in ("NOT_ENOUGH", "INVALID_REQUEST")
         else:
@@ -308,13 +356,24 @@ def test_bills_and_ledger_agree_after_any_days(walk: int) -> None:
             paid.append((counter, number, total))
         if lot.random() < 0.5:
             here.sandbox.advance(hours=lot.randrange(0, 30))
+        waiting = open_refunds(here)
+        if waiting and lot.random() < 0.4:
+            here.wechat.refunds.end(lot.choice(waiting), lot.choice(["SUCCESS", "CLOSED"]))
     move_to(here, today(here) + timedelta(days=4), 10)
+    kept = {"way": balance(here, "refund/suspense"), "apart": balance(here, "refund/abnormal")}
+    assert (sum(kept.values()) > 0) == bool(open_refunds(here)), kept
     found = {counter.mchid: bills(counter, TRADES, first) for counter in both}
     assert fees(found[both[0].mchid] + found[both[1].mchid]) == balance(here, "fees")
     for counter in both:
         for one in found[counter.mchid]:
             trades_add_up(one)
         money_adds_up(bills(counter, MONEY, first), takings(counter))
+
+
+def open_refunds(counter: Counter) -> list[str]:
+    """The ids of the refunds that are PROCESSING or ABNORMAL."""
+    operations = (one for order in counter.sandbox.orders() for one in order.book.operations)
+    return [one.id for one in operations if one.verb is Verb.REFUND and one.open]
 
 
 def trades_add_up(one: Bill) -> None:
