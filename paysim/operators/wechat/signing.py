@@ -69,7 +69,6 @@ __all__ = [
     "answer_headers",
     "authorization",
     "certificates_body",
-    "check_mchid",
     "check_pay_sign",
     "choose",
     "kind_wanted",
@@ -379,20 +378,6 @@ def _detail(lines: Lines, message: bytes) -> dict[str, Any]:
             "sign_message_length": len(message),
         },
     }
-
-
-def check_mchid(credential: Credential, mchid: object) -> None:
-    """Raises WeChatError PARAM_ERROR unless the mchid of the request's content is the signer's.
-
-    Source: WeChat Pay merchant/4012791869
-    """
-    if mchid != credential.mchid:
-        raise WeChatError(
-            "PARAM_ERROR",
-            "http header中的mchid与post payload中的mchid不匹配",
-            "The mchid in the header Authorization is not the one in the request",
-            why=f"{credential.mchid} signed a request for {mchid!r}",
-        )
 
 
 # Uploads. ------------------------------------------------------------------------------------------------

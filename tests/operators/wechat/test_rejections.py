@@ -197,14 +197,23 @@ def test_keys_that_do_not_count(
 # What is not about the signature. -----------------------------------------------------------------
 
 
-def test_another_merchant_in_the_body_is_a_param_error() -> None:
-    """1.2: header mchid differs from body mchid."""
+@pytest.mark.parametrize("call", ["order", "query", "query by id", "close"])
+def test_another_merchant_in_the_request_is_a_param_error(call: str) -> None:
+    """1.2: header mchid differs from body mchid; the message is that of users' logs of 2020 to 2024."""
     counter = Counter()
-    other = counter.neighbour()
-    answer = counter.prepay(mchid=other.mchid)
-    detail = content(answer, 400)["detail"]
+    other = counter.neighbour().mchid
+    answer = {
+        "order": lambda: counter.prepay(mchid=other),
+        "query": lambda: counter.send("GET", f"{PAY}out-trade-no/T-000001?mchid={other}"),
+        "query by id": lambda: counter.send("GET", f"{PAY}id/42?mchid={other}"),
+        "close": lambda: counter.send("POST", f"{PAY}out-trade-no/T-000001/close", {"mchid": other}),
+    }[call]()
     assert said(answer) == (400, "PARAM_ERROR")
-    assert (detail["field"], detail["value"], detail["location"]) == ("/mchid", other.mchid, "body")
+    assert content(answer, 400)["message"] == "http header中的mchid与post payload中的mchid不匹配"
+    field, location = ("mchid", "query") if "query" in call else ("/mchid", "body")
+    detail = content(answer, 400)["detail"]
+    assert (detail["field"], detail["value"], detail["location"]) == (field, other, location)
+    assert f"is {other}, but {counter.mchid} signed" in answer.why
 
 
 @pytest.mark.parametrize("wanting", ["user-agent", "accept"])

@@ -270,18 +270,6 @@ def test_a_merchant_that_is_not_here() -> None:
         assert "no merchant '1900000009'" in error.why
 
 
-def test_the_mchid_of_header_and_content_must_agree() -> None:
-    found = signing.verify(request(GOOD_HEADER), known, NOW_MS)
-    signing.check_mchid(found, MCHID)
-    for other in ("1900000002", None, 1900000001):
-        with pytest.raises(WeChatError) as caught:
-            signing.check_mchid(found, other)
-        assert (caught.value.code, caught.value.text) == (
-            "PARAM_ERROR",
-            "http header中的mchid与post payload中的mchid不匹配",
-        )
-
-
 # A wrong signature: the detail block. --------------------------------------------------------------------
 
 
