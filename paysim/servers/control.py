@@ -19,9 +19,11 @@ from paysim.core.money import Money
 from paysim.faults import Fault
 from paysim.operators.wechat.errors import CODES, OLD_CODES
 from paysim.operators.wechat.merchants import App, Merchant, Settings
-from paysim.operators.wechat.messages import order_body
+from paysim.operators.wechat.messages import order_body, refund_body
 from paysim.operators.wechat.numbers import rfc3339
 from paysim.operators.wechat.payer import Invoke
+from paysim.operators.wechat.refunds import operation_of
+from paysim.operators.wechat.world import refund_key
 
 from . import control_types as types
 from .platform import Platform
@@ -179,6 +181,19 @@ async def _pay(asked: Asked) -> types.Paid:
     book = wechat.book(paid.order)
     transaction = order_body(book, wechat) if book is not None and book.presentation is not None else {}
     return types.Paid(paid.result, reason, outcome.text, transaction)
+
+
+async def _end_refund(asked: Asked) -> dict[str, Any]:
+    wechat, number = asked.platform.sandbox.wechat, asked.path["out_refund_no"]
+    mchid = asked.body.mchid or asked.platform.merchant.mchid
+    book = wechat.find(refund_key(mchid, number))
+    if book is None:
+        raise Refused(404, f"merchant {mchid!r} has no refund {number[:64]!r}")
+    try:
+        ended = wechat.refunds.end(operation_of(book.id, number), asked.body.status)
+    except UsageError as error:
+        raise Refused(409, str(error)) from None
+    return refund_body(wechat.book(book.id) or book, ended, wechat)
 
 
 # Time. --------------------------------------------------------------------------------------------
@@ -347,6 +362,15 @@ CALLS: Final[tuple[Call, ...]] = (
         fails=(409,),
     ),
     Call("POST", "/pay", _pay, types.Pay, types.Paid, "Be the phone: pay, refuse, fail or stay silent"),
+    Call(
+        "POST",
+        "/refunds/{out_refund_no}",
+        _end_refund,
+        types.EndRefund,
+        dict[str, Any],
+        "End a refund that is PROCESSING or ABNORMAL; gives it as its query does",
+        fails=(404, 409),
+    ),
     Call("GET", "/clock", _clock, None, types.ClockView, "The sandbox's time"),
     Call(
         "POST",

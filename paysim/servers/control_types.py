@@ -14,6 +14,7 @@ __all__ = [
     "AttemptView",
     "ClockView",
     "DeliveryView",
+    "EndRefund",
     "Failure",
     "FaultView",
     "JournalView",
@@ -166,7 +167,7 @@ class DeliveryView(msgspec.Struct, frozen=True):
 class NewFault(_In):
     """Something that shall go wrong: see `paysim.Fault`."""
 
-    point: Literal["request", "answer", "callback"]
+    point: Literal["request", "answer", "callback", "refund"]
     action: Literal[
         "lose",
         "delay",
@@ -184,6 +185,8 @@ class NewFault(_In):
         "duplicate",
         "concurrent",
         "out_of_order",
+        "abnormal",
+        "closed",
     ] = "lose"
     verb: Name | Literal[""] = ""
     channel: Name | Literal[""] = ""
@@ -206,6 +209,13 @@ class FaultView(msgspec.Struct, frozen=True):
     path: str
     code: str
     per_s: int
+
+
+class EndRefund(_In):
+    """How a refund that is PROCESSING or ABNORMAL ends; `mchid` is the default merchant unless given."""
+
+    status: Literal["SUCCESS", "ABNORMAL", "CLOSED"]
+    mchid: Name | Literal[""] = ""
 
 
 class LedgerView(msgspec.Struct, frozen=True):

@@ -12,7 +12,8 @@ Override `paysim_seed` or `paysim_clock`, as any fixture, for another seed or an
         assert alice.balance() == CNY("20")
 
 `paysim_server` is a running sandbox: point a WeChat Pay client at `paysim_server.base_url`, pay with
-`paysim_server.pay(code_url)`, look at `.deliveries`, add `.faults`, move its `.clock` (a virtual one).
+`paysim_server.pay(code_url)`, look at `.deliveries`, add `.faults`, `.end_refund("R-1", "SUCCESS")`, move its
+`.clock` (a virtual one).
 Override `paysim_server_options` for another one.
 
 pytest loads this module in every project that has paysim installed: nothing of paysim is imported here until

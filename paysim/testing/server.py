@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import quote
 
 from paysim.core.errors import ConfigError, LinkTimeout
 
@@ -167,6 +168,15 @@ class RunningServer:
     ) -> Mapping[str, Any]:
         """Be the phone: pay a prepay id, a code URL or an H5 link. Gives `result` and `transaction`."""
         return self.client.pay(text, person=person, outcome=outcome, referer=referer)
+
+    def end_refund(self, out_refund_no: str, status: str) -> Mapping[str, Any]:
+        """End a refund that is PROCESSING or ABNORMAL: SUCCESS, ABNORMAL or CLOSED. Gives it as a query does.
+
+        Raises UsageError where there is no such refund, or it is over.
+        """
+        path = f"/refunds/{quote(out_refund_no, safe='')}"
+        ended: Mapping[str, Any] = self.client.call("POST", path, {"status": status})
+        return ended
 
     def settle(self) -> None:
         """Wait until every callback that is due now has been tried."""

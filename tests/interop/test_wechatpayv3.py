@@ -32,7 +32,7 @@ from wechat_shop import (
 
 from paysim import Fault
 from paysim.operators.wechat.merchants import Settings
-from paysim.operators.wechat.payer import Invoke
+from paysim.operators.wechat.payer import MAGIC_REFUNDS, Invoke
 from paysim.sandbox.wechat_payer import Paid
 from paysim.servers.server import Options
 from paysim.testing.server import RunningServer
@@ -156,6 +156,35 @@ def test_a_days_bills(street: Street) -> None:
     for trade in (NATIVE, H5):
         life(shop, front, server.client, trade, phone(server))
     check_bills(bills(shop, server.client), 2)
+
+
+@pytest.mark.parametrize("fen", MAGIC_REFUNDS)
+def test_a_refund_that_fails_is_told_and_found_as_such(street: Street, fen: int) -> None:
+    """The SDK verifies and opens each callback; what was ABNORMAL comes to its end by hand."""
+    server, front, shop = street
+    server.pay(street.order(total=50_000).json["code_url"])
+    front.next()
+    end = MAGIC_REFUNDS[fen].removeprefix("refund_").upper()
+    asked = shop.call("refund", **back(fen, 50_000, NUMBER))
+    assert (asked.status, asked.json["status"]) == (200, "PROCESSING")
+    server.clock.advance(seconds=1)
+    event = front.next().event
+    assert event is not None
+    assert (event["event_type"], event["resource"]["refund_status"]) == (f"REFUND.{end}", end)
+    assert event["summary"] == {"ABNORMAL": "退款异常", "CLOSED": "退款关闭"}[end]
+    found = shop.call("query_refund", "R-000001").json
+    assert (found["status"], found["refund_id"]) == (end, event["resource"]["refund_id"])
+    assert not {"success_time"} & {*found, *event["resource"]}
+    left = shop.call("refund", **{**back(fen, 50_000, NUMBER), "out_refund_no": "R-000002"})
+    assert (left.status, left.code) == ((400, "INVALID_REQUEST") if end == "ABNORMAL" else (200, ""))
+    if end == "ABNORMAL":
+        applied = shop.call("abnormal_refund", found["refund_id"], "R-000001", "MERCHANT_BANK_CARD")
+        assert (applied.status, applied.code) == (403, "NO_AUTH")
+        server.end_refund("R-000001", "SUCCESS")
+        event = front.next().event
+        assert event is not None
+        assert event["event_type"] == "REFUND.SUCCESS"
+        assert shop.call("query_refund", "R-000001").json["success_time"] == event["resource"]["success_time"]
 
 
 # What the payer's WeChat refuses. -----------------------------------------------------------------

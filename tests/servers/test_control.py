@@ -14,13 +14,13 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from wechat_wire import NATIVE, Receiver, Shop, own_keys, receiving
+from wechat_wire import NATIVE, REFUNDS, Receiver, Shop, own_keys, receiving
 
-from paysim import Fault, VirtualClock
+from paysim import Fault, UsageError, VirtualClock
 from paysim.core.errors import ConfigError
 from paysim.crypto.canonical import WECHAT_REQUEST
 from paysim.crypto.signature import Signer, to_text
-from paysim.faults import ACTIONS
+from paysim.faults import ACTIONS, POINTS
 from paysim.operators.wechat.errors import CODES
 from paysim.operators.wechat.merchants import KEY_KINDS, PRODUCTS
 from paysim.operators.wechat.payer import MAGIC_AMOUNTS, MAGIC_OPENIDS, OUTCOMES
@@ -90,6 +90,7 @@ def shop(caller: Caller, receiver: Receiver) -> Shop:
 def good(caller: Caller, shop: Shop) -> dict[tuple[str, str], tuple[str, Any]]:
     """A good call for each row of the table: its path and body."""
     shop.paid("T-000001")
+    shop.refund("T-000001", "R-1", 1)
     caller.server.settle()
     callback, text = caller.server.deliveries[0]["id"], shop.code_url("T-000002")
     return {
@@ -99,6 +100,7 @@ def good(caller: Caller, shop: Shop) -> dict[tuple[str, str], tuple[str, Any]]:
         ("GET", "/people"): ("/people", None),
         ("POST", "/people"): ("/people", {"name": "Carol", "balance": 5, "pin": "000000"}),
         ("POST", "/pay"): ("/pay", {"person": "alice", "code_url": text}),
+        ("POST", "/refunds/{out_refund_no}"): ("/refunds/R-1", {"status": "SUCCESS"}),
         ("GET", "/clock"): ("/clock", None),
         ("POST", "/clock"): ("/clock", {"advance_s": 1.5}),
         ("GET", "/requests"): ("/requests?limit=1", None),
@@ -201,6 +203,12 @@ BAD: list[tuple[str, str, Any, int, str]] = [
     ("POST", "/faults", {"point": "answer", "delay_s": 0}, 400, ">= 0.001"),
     ("POST", "/faults", {"point": "answer", "per_s": 0}, 400, ">= 1"),
     ("POST", "/faults", {"point": "answer", "action": "error", "code": "OOPS"}, 400, "code is one of"),
+    ("POST", "/faults", {"point": "refund"}, 400, "lose happens to request, answer, callback"),
+    ("POST", "/refunds/R-1", {}, 400, "missing required field `status`"),
+    ("POST", "/refunds/R-1", {"status": "PROCESSING"}, 400, "Invalid enum value 'PROCESSING'"),
+    ("POST", "/refunds/R-1", {"status": "SUCCESS"}, 404, "has no refund 'R-1'"),
+    ("POST", "/refunds/R-1", {"status": "SUCCESS", "mchid": "19"}, 404, "merchant '19' has no refund"),
+    ("POST", "/refunds/%00", {"status": "SUCCESS"}, 404, "has no refund"),
     ("POST", "/settings", {"bill_hour": 24}, 400, "<= 23"),
     ("POST", "/settings", {"paid_close_code": "ORDER_GONE"}, 400, "Invalid enum value"),
     ("POST", "/certificates", {"overlap_s": -1}, 400, ">= 0"),
@@ -459,6 +467,8 @@ CAME: dict[str, tuple[str | None, str, int, str, int]] = {
     "callback_lost": ("ok", "SUCCESS", 0, "SUCCESS", 1),
     "callback_duplicate": ("ok", "SUCCESS", 2, "SUCCESS", 2),
     "callback_delayed": ("ok", "SUCCESS", 0, "SUCCESS", 1),
+    "refund_abnormal": ("ok", "SUCCESS", 1, "SUCCESS", 1),
+    "refund_closed": ("ok", "SUCCESS", 1, "SUCCESS", 1),
 }
 
 
@@ -725,8 +735,43 @@ def test_faults_are_added_listed_and_cleared(caller: Caller, shop: Shop) -> None
 
 def test_the_control_api_knows_every_fault() -> None:
     (document,), components = msgspec.json.schema_components([NewFault])
-    known = components[document["$ref"].rpartition("/")[2]]["properties"]["action"]["enum"]
-    assert sorted(known) == sorted(ACTIONS)
+    known = components[document["$ref"].rpartition("/")[2]]["properties"]
+    assert sorted(known["action"]["enum"]) == sorted(ACTIONS)
+    assert sorted(known["point"]["enum"]) == sorted(POINTS)
+
+
+@pytest.mark.parametrize("status", ["SUCCESS", "CLOSED"])
+def test_an_abnormal_refund_is_resolved(status: str, shop: Shop, receiver: Receiver) -> None:
+    shop.paid("T-000001")
+    shop.server.client.call("POST", "/faults", {"point": "refund", "action": "abnormal"})
+    shop.refund("T-000001", "R-1", notify_url=receiver.url)
+    shop.server.clock.advance(seconds=1)
+    assert shop.money() == (2_000_000 - 1280, 0)
+    ended = shop.server.end_refund("R-1", status)
+    assert ended == shop.send("GET", f"{REFUNDS}/R-1").json()
+    assert ended["status"] == status
+    shop.server.settle()
+    told = [shop.opened(one) for one in receiver.arrived[1:]]
+    assert [one["refund_status"] for one in told] == ["ABNORMAL", status]
+    assert [one["event_type"] for one in shop.server.deliveries[:2]] == [
+        f"REFUND.{status}",
+        "REFUND.ABNORMAL",
+    ]
+    assert shop.money() == (2_000_000 - (1280 if status == "CLOSED" else 0), 0)
+    with pytest.raises(UsageError, match=f"the refund is {status}"):
+        shop.server.end_refund("R-1", "SUCCESS")
+
+
+def test_a_refund_that_is_over_cannot_be_ended(caller: Caller, shop: Shop) -> None:
+    shop.paid("T-000001")
+    shop.refund("T-000001", "a|b*c@d-1", 1)
+    path = "/refunds/a%7Cb%2Ac%40d-1"
+    assert caller.ask("POST", path, {"status": "ABNORMAL"}).json()["out_refund_no"] == "a|b*c@d-1"
+    again = caller.ask("POST", path, {"status": "ABNORMAL"})
+    assert again.status_code == 409
+    assert "cannot become ABNORMAL" in again.json()["message"]
+    assert caller.post(path, {"status": "CLOSED", "mchid": shop.mchid})["status"] == "CLOSED"
+    assert caller.ask("POST", path, {"status": "CLOSED"}).status_code == 409
 
 
 def test_every_code_can_be_injected(caller: Caller) -> None:

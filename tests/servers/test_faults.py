@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from wechat_wire import NATIVE, Arrived, Receiver, Shop, checked, receiving
+from wechat_wire import NATIVE, REFUNDS, Arrived, Receiver, Shop, checked, receiving
 from wechatpayv3 import WeChatPay, WeChatPayType
 
 from paysim import Fault
@@ -698,6 +698,34 @@ def test_one_that_waits_does_not_let_another_one_go(shop: Shop, receiver: Receiv
     assert shop.opened(receiver.arrived[0])["out_trade_no"] == "T-000003"
 
 
+# Refunds that fail. -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["after its answer", "before its answer"])
+@pytest.mark.parametrize("action", ["abnormal", "closed"])
+def test_a_refund_fails(action: str, early: bool, shop: Shop, receiver: Receiver) -> None:
+    shop.paid("T-000001")
+    shop.server.settle()
+    shop.server.faults.add(Fault("refund", action))
+    if early:
+        shop.server.faults.add(Fault("callback", "early", verb="refund"))
+    answer = shop.refund("T-000001", "R-1", notify_url=receiver.url)
+    assert answer.json()["status"] == (action.upper() if early else "PROCESSING")
+    assert len(receiver.arrived) == 1 + early
+    shop.server.clock.advance(seconds=2)
+    told = shop.opened(receiver.arrived[1])
+    assert (told["out_refund_no"], told["refund_status"]) == ("R-1", action.upper())
+    assert shop.send("GET", f"{REFUNDS}/R-1").json()["status"] == action.upper()
+    assert shop.kinds("T-000001")[-2:] == ["asked", "stranded" if action == "abnormal" else "refused"]
+    assert shop.money() == PAID
+    book = shop.book("T-000001")
+    assert book is not None
+    assert book.refunding_minor == (FEN if action == "abnormal" else 0)
+    apart = shop.server.client.call("GET", "/ledger")["accounts"].get("refund/abnormal", {}).get("CNY", 0)
+    assert apart == book.refunding_minor
+    assert shop.server.faults.faults == ()
+
+
 # Which ones a fault strikes. ----------------------------------------------------------------------
 
 FITS: list[tuple[Fault, bool]] = [
@@ -745,6 +773,7 @@ TESTED = {
     *((point, action) for point in ("answer", "callback") for action in (*SPOILT, "bad_tag")),
     *(("callback", action) for action in ("lose", "delay", "early", "duplicate", "concurrent")),
     ("callback", "out_of_order"),
+    *(("refund", action) for action in ("abnormal", "closed")),
 }
 
 

@@ -76,9 +76,10 @@ def known(paysim_server: RunningServer, receiver: Receiver) -> Mapping[str, str]
     with httpx.Client(base_url=paysim_server.base_url, trust_env=False) as client:
         shop = Shop(paysim_server, client, receiver.url)
         shop.paid("T-000001")
+        shop.refund("T-000001", "R-1", 1)
         shop.query("T-000009")
     paysim_server.settle()
-    return {"mchid": shop.mchid, "id": paysim_server.deliveries[0]["id"]}
+    return {"mchid": shop.mchid, "id": paysim_server.deliveries[0]["id"], "out_refund_no": "R-1"}
 
 
 @pytest.mark.parametrize(("row", "mode"), ROWS, ids=lambda value: getattr(value, "path", str(value)))
