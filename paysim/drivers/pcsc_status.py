@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from . import pcsc
+from . import pcsc_service as service
 
 __all__ = ["Slot", "slots"]
 
@@ -25,10 +25,10 @@ class Slot(NamedTuple):
 
 def slots() -> list[Slot]:
     """Every reader. Raises NoReader, with the line that mends it, where the service does not answer."""
-    scard = pcsc._scard()
-    context = pcsc._context(scard)
+    scard = service.functions()
+    context = service.context(scard)
     try:
-        names = pcsc._listed(scard, context)
+        names = service.listed(scard, context)
         if not names:
             return []
         asked = [(name, scard.SCARD_STATE_UNAWARE) for name in names]

@@ -360,6 +360,58 @@ def test_a_command_longer_than_the_service_carries(daemon: Pcscd) -> None:
     bench.close()
 
 
+# Cards that come too soon. ----------------------------------------------------------------------------------
+# The service looks for cards every 0.4 s. Made to reset one that has left meanwhile, it takes the reader for
+# empty; and a card that comes before it looks again is to it the one that was there, and no news.
+
+
+@pytest.fixture
+def hasty(daemon: Pcscd) -> Iterator[PcscBench]:
+    """A bench whose commands may take 0.2 s, so that all happens between two looks."""
+    bench = PcscBench(daemon, timeout_s=0.2)
+    yield bench
+    bench.close()
+
+
+def test_a_card_that_comes_right_after_a_silent_one_is_found(hasty: PcscBench) -> None:
+    hasty.insert(ScriptedCard({SELECT: LinkTimeout("says nothing")}))
+    field = hasty.driver.open(hasty.reader)
+    silent = field.wait(WAIT_S)
+    assert silent is not None
+    with pytest.raises(LinkTimeout):
+        silent.link.transceive(SELECT)
+    hasty.remove()
+    for thread in [one for one in threading.enumerate() if one.name == "paysim pcsc"]:
+        thread.join(WAIT_S)  # at its end the service resets the card, which is not there any more
+    hasty.insert(ScriptedCard({SELECT: GOOD}))
+    present = field.wait(WAIT_S)
+    assert present is not None, hasty.daemon.log()
+    assert present.link.transceive(SELECT) == GOOD
+    field.close()
+
+
+@pytest.mark.parametrize("opened", ["before", "afterwards"])
+def test_a_card_that_comes_right_after_another_programs_is_found(hasty: PcscBench, opened: str) -> None:
+    driver = Pcsc(exclusive=False)
+    hasty.insert(ScriptedCard({SELECT: GOOD}))
+    other, ours = driver.open(hasty.reader), driver.open(hasty.reader)
+    assert other.wait(WAIT_S) is not None
+    if opened == "before":
+        assert ours.wait(WAIT_S) is not None
+    hasty.remove()
+    other.close()  # it lets the service reset the card
+    hasty.insert(ScriptedCard({SELECT: GOOD}))
+    if opened == "afterwards":
+        ours.close()
+        ours = driver.open(hasty.reader)
+    present = ours.wait(WAIT_S)
+    assert present is not None, hasty.daemon.log()
+    assert present.link.transceive(SELECT) == GOOD
+    hasty.remove()
+    assert ours.removed(WAIT_S), "and that it leaves is seen"
+    ours.close()
+
+
 # In the long run. -------------------------------------------------------------------------------------------
 
 
