@@ -29,8 +29,10 @@ from .explain import Explained
 
 __all__ = ["Check", "Evidence", "check"]
 
-ISSUER_TAGS: Final = (0x8F, 0x90, 0x9F32)
-CARD_TAGS: Final = (0x9F46, 0x9F47)
+ISSUER_CERTIFICATE: Final = 0x90
+CARD_CERTIFICATE: Final = 0x9F46
+ISSUER_TAGS: Final = (0x8F, ISSUER_CERTIFICATE, 0x9F32)
+CARD_TAGS: Final = (CARD_CERTIFICATE, 0x9F47)
 SIGNED_STATIC: Final = 0x93
 SIGNED_DYNAMIC: Final = 0x9F4B
 CARD_DATA: Final = 0x9F69
@@ -72,7 +74,7 @@ def check(evidence: Evidence, ca_keys: Collection[CaKey], on: datetime.date) -> 
         return (Check("certificates", None, "the card shows none"),)
     name = f"{evidence.rid.hex().upper()} index {objects.get(0x8F, b'').hex().upper() or 'unknown'}"
     if not ca_keys:
-        return (Check("certificates", None, f"wants the CA key {name}, and no CA key file is given"),)
+        return (Check("certificates", None, f"{_wanted(objects, name)}, and no CA key file is given"),)
     issuer, said = _issuer(evidence, ca_keys, on, name)
     found = [said]
     if issuer is None:
@@ -85,6 +87,16 @@ def check(evidence: Evidence, ca_keys: Collection[CaKey], on: datetime.date) -> 
     if SIGNED_STATIC in objects:
         found.append(_static(evidence, issuer))
     return tuple(found)
+
+
+def _wanted(objects: Mapping[int, bytes], name: str) -> str:
+    """Which key would check the certificates. A certificate is as long as the key that made it."""
+    key = f"wants the CA key {name}"
+    if ISSUER_CERTIFICATE in objects:
+        key += f" of {len(objects[ISSUER_CERTIFICATE]) * 8} bits"
+    if CARD_CERTIFICATE in objects:
+        key += f" (the issuer's has {len(objects[CARD_CERTIFICATE]) * 8})"
+    return key
 
 
 def _issuer(
@@ -104,7 +116,7 @@ def _issuer(
             return None, Check(what, False, f"the CA key {name} has expired on {ca.expires}")
     except CertificateError as error:
         return None, Check(what, None, f"{name}: {error}")
-    certified = KeyCertificate(objects[0x90], objects.get(0x92, b""), objects[0x9F32])
+    certified = KeyCertificate(objects[ISSUER_CERTIFICATE], objects.get(0x92, b""), objects[0x9F32])
     try:
         issuer = recover_issuer(ca.key, certified, pan, on)
     except (CertificateError, InputError) as error:
@@ -122,7 +134,7 @@ def _card(
     why = f"the card does not show {lacks}" if lacks else _unsigned(evidence)
     if why or evidence.static_data is None:
         return None, Check(what, None, why)
-    certified = KeyCertificate(objects[0x9F46], objects.get(0x9F48, b""), objects[0x9F47])
+    certified = KeyCertificate(objects[CARD_CERTIFICATE], objects.get(0x9F48, b""), objects[0x9F47])
     try:
         card = recover_card(issuer.key, certified, _pan(objects), evidence.static_data, on)
     except (CertificateError, InputError) as error:

@@ -20,7 +20,7 @@ Assumed: six digits and four may be seen, as on receipts; 9F61 as PBOC cards hav
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from paysim.codec import formats, tlv
@@ -28,26 +28,17 @@ from paysim.codec.apdu import Command
 from paysim.codec.tags import KERNELS, TAGS, Tag
 from paysim.core.errors import DecodeError
 
+from .card_numbers import FIRST, LAST, Search, in_bytes, in_words
+
 __all__ = ["HOLDERS", "PERSONAL", "digits", "hexadecimal", "numbers", "text", "value"]
 
 MASK: Final = "*"
 
-_FIRST: Final = 6
-_LAST: Final = 4
 _SHORTEST: Final = 12
 _PLAIN_OF_TRACK: Final = 7
 """Digits of track 2 that may be seen behind the number: expiry and service code."""
 _FEW: Final = 8
 """Half bytes of a certificate that are shown at either end."""
-
-_CHECKED: Final = range(13, 20)
-"""Digits of a number that is known by its check digit alone."""
-_ISSUERS: Final = "234569"
-"""What a number of a payment card begins with. Source: ISO/IEC 7812-1 (major industry identifier)"""
-_PIECE: Final = 7
-"""Digits of a piece by which a number is known again: one more than may be seen."""
-_LONGEST: Final = 512
-"""Digits in a row that are searched; of more none is shown. Assumed: a short answer has no more."""
 
 PAN: Final = 0x5A
 TRACK_1: Final = 0x56
@@ -63,6 +54,7 @@ SIGNED: Final = (0x90, 0x93, 0x9F4B)
 _LEAST_RSA: Final = 64
 
 _TEXT: Final = ("an", "ans")
+_WHOLE: Final = range(13, 20)
 _NAME: Final = 0x84
 _HEADER: Final = 5
 _SELECT: Final = 0xA4
@@ -83,8 +75,6 @@ _HOLDER: Final = re.compile(r"5A0[6-9A]|57(?:0[6-9A-F]|1[0-3])", re.ASCII)
 _WHOLLY: Final = re.compile(r"(9F46|9F2D|9F(?:1F|20|0B|24|61)|5F(?:20|53))(?:81)?([0-9A-F]{2})", re.ASCII)
 _DIGITS: Final = re.compile(r"\d*", re.ASCII)
 _TRACK_1: Final = re.compile(r"42((?:3\d){7,19})(5E(?:[2-7][0-9A-F])*)?", re.ASCII)
-_PACKED: Final = re.compile(rf"\d{{{_PIECE},}}", re.ASCII)
-_WRITTEN: Final = re.compile(rf"\d(?:[ ./\x00-]?\d){{{_PIECE - 1},}}", re.ASCII)
 
 
 def digits(number: str) -> str:
@@ -95,7 +85,7 @@ def digits(number: str) -> str:
     """
     if len(number) < _SHORTEST:
         return MASK * len(number)
-    return number[:_FIRST] + MASK * (len(number) - _FIRST - _LAST) + number[-_LAST:]
+    return number[:FIRST] + MASK * (len(number) - FIRST - LAST) + number[-LAST:]
 
 
 def value(tag: int, data: bytes, known: Collection[str] = ()) -> str:
@@ -105,7 +95,7 @@ def value(tag: int, data: bytes, known: Collection[str] = ()) -> str:
     '623456******6143D3101201******'
     """
     shown = data.hex().upper()
-    return _covered(shown, set(_of_value(tag, data, shown, 0, len(data), known)))
+    return _covered(shown, _of_value(tag, data, shown, 0, len(data), known))
 
 
 def hexadecimal(data: bytes, known: Collection[str] = ()) -> str:
@@ -115,8 +105,9 @@ def hexadecimal(data: bytes, known: Collection[str] = ()) -> str:
     '70125A08623456******61435F24033101319000'
     """
     shown = data.hex().upper()
-    places = _of_command if _commands(data) else _of_objects
-    return _covered(shown, set(places(data, shown, 0, len(data), known)))
+    if _commands(data):
+        return _covered(shown, _of_command(data, shown, known))
+    return _covered(shown, _of_answer(data, shown, known))
 
 
 def text(words: str, known: Collection[str] = ()) -> str:
@@ -125,7 +116,7 @@ def text(words: str, known: Collection[str] = ()) -> str:
     >>> text("CARD 6234 5690 4782 6143")
     'CARD 6234 56** **** 6143'
     """
-    return _covered(words, set(_of_written(words, 0, len(words), known, anything=True)))
+    return _covered(words, in_words(words, Search(known, anything=True)))
 
 
 def numbers(tag: int, data: bytes) -> tuple[str, ...]:
@@ -148,24 +139,34 @@ def numbers(tag: int, data: bytes) -> tuple[str, ...]:
 # Places in the hex, half a byte each. ---------------------------------------------------------------------
 
 
-def _covered(shown: str, hidden: Collection[int]) -> str:
-    if not hidden:
-        return shown
-    return "".join(MASK if at in hidden else one for at, one in enumerate(shown))
+def _covered(shown: str, hidden: Iterable[range]) -> str:
+    letters = list(shown)
+    for part in hidden:
+        letters[part.start : part.stop] = MASK * len(part)
+    return "".join(letters)
 
 
-def _of_command(data: bytes, shown: str, start: int, stop: int, known: Collection[str]) -> Iterator[int]:
+def _of_command(data: bytes, shown: str, known: Collection[str]) -> Iterator[range]:
     """What a command hides; the name that SELECT gives is the card's own."""
     if data[1] == _SELECT:
-        yield from _of_value(_NAME, data, shown, _HEADER, stop, known)
+        yield from _of_value(_NAME, data, shown, _HEADER, len(data), known)
     else:
-        yield from _of_looks(shown, 2 * start, 2 * stop)
-        yield from _of_digits(data, shown, start, stop, known, anything=False, checked=False)
+        yield from _of_looks(shown, 0, len(shown))
+        yield from in_bytes(data, 0, len(data), Search(known, checked=False))
+
+
+def _of_answer(data: bytes, shown: str, known: Collection[str]) -> Iterator[range]:
+    """What data objects hide; where these are none, digits may lie across what looks like some."""
+    yield from _of_objects(data, shown, 0, len(data), known)
+    try:
+        tlv.decode(data)
+    except DecodeError:
+        yield from in_bytes(data, 0, len(data), Search(known))
 
 
 def _of_objects(
     data: bytes, shown: str, start: int, stop: int, known: Collection[str], depth: int = 1
-) -> Iterator[int]:
+) -> Iterator[range]:
     """What the data objects between these bytes hide, those within templates too, and what is behind them."""
     at = start
     for span in tlv.spans(data, start, stop):
@@ -174,83 +175,85 @@ def _of_objects(
         else:
             yield from _of_value(span.tag, data, shown, span.value, span.stop, known)
         at = span.stop
-    if at < stop:  # these are no objects, so the digits may lie across what looked like some
-        yield from _of_looks(shown, 2 * at, 2 * stop)
-        yield from _of_digits(data, shown, start, stop, known, anything=False)
+    yield from _of_looks(shown, 2 * at, 2 * stop)
 
 
 def _of_value(
     tag: int, data: bytes, shown: str, start: int, stop: int, known: Collection[str]
-) -> Iterator[int]:
+) -> Iterator[range]:
     """What a value of this tag hides, which lies between these bytes."""
     first, end = 2 * start, 2 * stop
     inside = shown[first:end]
     if tag == PAN:
-        yield from _middle(first, len(inside.rstrip("F")))
+        yield _middle(first, len(inside.rstrip("F")))
     elif tag in (TRACK_2, KERNEL_2_TRACK) and "D" in inside:
         number = inside.index("D")
-        yield from _middle(first, number)
-        yield from range(first + number + 1 + _PLAIN_OF_TRACK, end)
+        yield _middle(first, number)
+        yield range(first + number + 1 + _PLAIN_OF_TRACK, end)
     elif tag in CERTIFICATES:
-        yield from range(first + _FEW, end - _FEW)
+        yield range(first + _FEW, end - _FEW)
     elif tag in (TRACK_1, TRACK_2, PIN_DATA, *OWN_DIGITS, *PERSONAL):
-        yield from range(first, end)
+        yield range(first, end)
     elif tag not in LISTS and tag != FILE_LOCATOR:
         yield from _of_looks(shown, first, end)
-    bare = data[start:stop]
-    checked = not (_locates(tag, bare) or _says(tag, bare) or (tag in SIGNED and len(bare) >= _LEAST_RSA))
-    anything = not any(_rows(tag, len(bare)))
-    yield from _of_digits(data, shown, start, stop, known, anything=anything, checked=checked)
+    yield from in_bytes(data, start, stop, _search(tag, data[start:stop], known))
 
 
-def _of_looks(shown: str, start: int, stop: int) -> Iterator[int]:
+def _search(tag: int, value: bytes, known: Collection[str]) -> Search:
+    """How numbers are looked for in a value: not where its digits are something else."""
+    rows = [row for row in _rows(tag) if row.least <= len(value) <= row.most]
+    other = _locates(tag, value) or _says(rows, value) or (tag in SIGNED and len(value) >= _LEAST_RSA)
+    return Search(known, checked=not other, anything=not rows)
+
+
+def _of_looks(shown: str, start: int, stop: int) -> Iterator[range]:
     """What is secret by its looks between these half bytes: tracks, and values that are cut."""
     for found in _TRACK_2.finditer(shown, start, stop):
-        yield from _middle(found.start(1), len(found[1]))
-        yield from range(*found.span(2))
+        yield _middle(found.start(1), len(found[1]))
+        yield range(*found.span(2))
     for found in _HOLDER.finditer(shown, start, stop):
         if found.start() % 2 == 0:
             yield from _of_cut(shown, found, stop)
     for found in _WHOLLY.finditer(shown, start, stop):
         if found.start() % 2 == 0:
             end = min(found.end() + 2 * int(found[2], 16), stop)
-            yield from range(found.end() + (_FEW if int(found[1], 16) in CERTIFICATES else 0), end)
+            yield range(found.end() + (_FEW if int(found[1], 16) in CERTIFICATES else 0), end)
     for found in _TRACK_1.finditer(shown, start, stop):
         if found[2] and len(found[1]) >= 2 * _SHORTEST:
-            yield from range(found.start(1) + 2 * _FIRST, found.end(1) - 2 * _LAST)
-            yield from range(found.start(2) + 2, found.end(2))
+            yield range(found.start(1) + 2 * FIRST, found.end(1) - 2 * LAST)
+            yield range(found.start(2) + 2, found.end(2))
         elif len(found[1]) >= 2 * _SHORTEST or found.end() == stop:
-            yield from range(found.start(1) + 2 * _FIRST, found.end(1))  # cut: nobody knows how it ends
+            yield range(found.start(1) + 2 * FIRST, found.end(1))  # cut: nobody knows how it ends
 
 
-def _of_cut(shown: str, head: re.Match[str], stop: int) -> Iterator[int]:
+def _of_cut(shown: str, head: re.Match[str], stop: int) -> Iterator[range]:
     """What hides behind a tag and length that no object need be around: digits, as many as there are."""
     at, length = head.end(), 2 * int(head[0][2:], 16)
     end = min(at + length, stop)
     found = _DIGITS.match(shown, at, end)
     count = len(found[0]) if found else 0
     if at + count == stop < at + length:
-        yield from range(at + _FIRST, stop)  # cut: nobody knows how it ends
+        yield range(at + FIRST, stop)  # cut: nobody knows how it ends
     elif count >= _SHORTEST:
-        yield from _middle(at, count)
-        yield from range(at + count + 1 + _PLAIN_OF_TRACK, end)
+        yield _middle(at, count)
+        yield range(at + count + 1 + _PLAIN_OF_TRACK, end)
 
 
 def _middle(at: int, length: int) -> range:
-    return range(at, at + length) if length < _SHORTEST else range(at + _FIRST, at + length - _LAST)
+    return range(at, at + length) if length < _SHORTEST else range(at + FIRST, at + length - LAST)
 
 
-def _rows(tag: int, length: int) -> Iterator[Tag]:
-    """What the standards say of a value of this tag and length."""
-    found = (TAGS.get((kernel, tag)) for kernel in KERNELS)
-    return (row for row in found if row and row.least <= length <= row.most)
+def _rows(tag: int) -> Iterator[Tag]:
+    """What the standards say of a tag, kernel by kernel."""
+    return filter(None, (TAGS.get((kernel, tag)) for kernel in KERNELS))
 
 
-def _says(tag: int, data: bytes) -> bool:
+def _says(rows: Iterable[Tag], value: bytes) -> bool:
     """Whether a value is text, whose letters in hex pass for digits, and no number from end to end."""
-    whole = len(data.hex().strip("f").lstrip("0")) in _CHECKED and data.hex().strip("f").isdigit()
-    text = any(row.format in _TEXT for row in _rows(tag, len(data)))
-    return text and data.decode("latin-1").isprintable() and not whole
+    if not any(row.format in _TEXT for row in rows) or not value.decode("latin-1").isprintable():
+        return False
+    bare = value.hex().strip("f").lstrip("0")
+    return not (bare.isdigit() and len(bare) in _WHOLE)
 
 
 def _locates(tag: int, data: bytes) -> bool:
@@ -268,74 +271,3 @@ def _commands(data: bytes) -> bool:
     except DecodeError:
         return False
     return asked.cla & 0x7F in _CLASSES and asked.ins in _INSTRUCTIONS
-
-
-# Digits in a row. -----------------------------------------------------------------------------------------
-
-
-def _of_digits(
-    data: bytes,
-    shown: str,
-    start: int,
-    stop: int,
-    known: Collection[str],
-    *,
-    anything: bool,
-    checked: bool = True,
-) -> Iterator[int]:
-    """What digits between these bytes hide, two in a byte and as characters."""
-    for found in _PACKED.finditer(shown, 2 * start, 2 * stop):
-        for at in _hidden(found[0], known, anything, checked):
-            yield found.start() + at
-    for at in _of_written(data[start:stop].decode("latin-1"), 0, stop - start, known, anything=anything):
-        yield from (2 * (start + at), 2 * (start + at) + 1)
-
-
-def _of_written(
-    words: str, start: int, stop: int, known: Collection[str], *, anything: bool
-) -> Iterator[int]:
-    for found in _WRITTEN.finditer(words, start, stop):
-        places = [at for at in range(*found.span()) if words[at].isdigit()]
-        for at in _hidden("".join(words[place] for place in places), known, anything):
-            yield places[at]
-
-
-def _hidden(row: str, known: Collection[str], anything: bool, checked: bool = True) -> Iterator[int]:
-    """Which of the digits in a row are not shown."""
-    if len(row) > _LONGEST:
-        yield from range(len(row))
-        return
-    for number in known:
-        yield from _of_pieces(row, number)
-    if checked:
-        for start in range(len(row) - _CHECKED.start + 1):
-            for length in _lengths(row, start):
-                yield from range(start + _FIRST, start + length - _LAST)
-    start = len(row) - len(row.lstrip("0"))
-    if anything and len(row) - start >= _CHECKED.start:
-        yield from range(start + _FIRST, len(row) - _LAST)
-
-
-def _of_pieces(row: str, number: str) -> Iterator[int]:
-    """The middle of a number that was met before, wherever seven of its digits stand again."""
-    for at in range(len(number) - _PIECE + 1):
-        piece = number[at : at + _PIECE]
-        found = row.find(piece) if len(set(piece)) > 1 else -1
-        while found >= 0:
-            yield from (found + i for i in range(_PIECE) if _FIRST <= at + i < len(number) - _LAST)
-            found = row.find(piece, found + 1)
-
-
-_DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
-
-
-def _lengths(row: str, start: int) -> Iterator[int]:
-    """How many digits from here on are a number with its check digit."""
-    if row[start] not in _ISSUERS:
-        return
-    sums = [0, 0]  # every other digit doubled, by whether the last is the first, third, ... or another
-    for at, digit in enumerate(row[start : start + _CHECKED.stop - 1]):
-        sums[at % 2] += int(digit)
-        sums[1 - at % 2] += _DOUBLED[int(digit)]
-        if at + 1 in _CHECKED and sums[at % 2] % 10 == 0:
-            yield at + 1
