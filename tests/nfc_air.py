@@ -186,7 +186,7 @@ class Cheat:
         self._socket.close()
 
     def _serve(self) -> None:
-        steps = {b"\x26": "0400", b"\x93\x20": "0850530159", b"\x93\x70": "20"}
+        steps = {b"\x26": "0400", b"\x93\x20": "085053010A", b"\x93\x70": "20"}
         while not self._over.is_set():
             try:
                 data, addr = self._socket.recvfrom(2048)

@@ -19,6 +19,7 @@ __all__ = [
     "DESELECT",
     "FRAME_SIZES",
     "MAX_FRAME",
+    "MAX_WTXM",
     "WTX",
     "Ats",
     "Block",
@@ -51,7 +52,7 @@ _NAD: Final = 0b0100
 _CHAINED: Final = 0b1_0000
 _NAK: Final = 0b1_0000
 _MAX_DID: Final = 14
-_MAX_WTXM: Final = 59
+MAX_WTXM: Final = 59
 
 
 class IBlock(NamedTuple):
@@ -141,7 +142,7 @@ def _s_block(frame: bytes, pcb: int) -> SBlock:
     inf = _byte(frame, at, "INF", pcb)
     _end(frame, at + 1, pcb)
     wtxm = inf & 0x3F
-    if not 1 <= wtxm <= _MAX_WTXM:
+    if not 1 <= wtxm <= MAX_WTXM:
         raise DecodeError(f"WTXM {wtxm} is RFU", offset=at, path="INF", decoded_so_far=pcb, source=SOURCE)
     return SBlock(WTX, wtxm, inf >> 6, did)
 
@@ -186,9 +187,9 @@ def encode(block: Block) -> bytes:
         return _head(0b1010_0010 | _bit(block.number) | (_NAK if block.nak else 0), block.did)
     if block.kind == DESELECT:
         return _head(0b1100_0010, block.did)
-    if block.kind != WTX or not (1 <= block.wtxm <= _MAX_WTXM and 0 <= block.power <= 3):
+    if block.kind != WTX or not (1 <= block.wtxm <= MAX_WTXM and 0 <= block.power <= 3):
         raise LocalProtocolError(
-            f"an S-block is DESELECT or a WTX of 1 to {_MAX_WTXM}, not {block}", source=SOURCE
+            f"an S-block is DESELECT or a WTX of 1 to {MAX_WTXM}, not {block}", source=SOURCE
         )
     return _head(0b1111_0010, block.did) + bytes((block.power << 6 | block.wtxm,))
 
@@ -265,6 +266,11 @@ class Ats(NamedTuple):
     def fwt_s(self) -> float:
         """The frame waiting time in seconds. Source: ISO/IEC 14443-4 7.2"""
         return 4096 / 13.56e6 * (1 << self.fwi)
+
+    @property
+    def sfgt_s(self) -> float:
+        """The start-up frame guard time in seconds, none for an SFGI of 0. Source: ISO/IEC 14443-4 5.2.5"""
+        return 4096 / 13.56e6 * (1 << self.sfgi) if self.sfgi else 0.0
 
     def encode(self) -> bytes:
         """The answer's bytes, TA(1), TB(1) and TC(1) always among them.

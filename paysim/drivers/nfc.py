@@ -5,11 +5,13 @@
     nfc:udp:HOST:PORT                               nfcpy's radio over UDP: two processes tap
 
 What a reader's chip can do is in the README's table. nfcpy makes the reader's side of ISO-DEP, and reads one
-card at a time: where several lie in its field, it takes one. Cards of Type 4B are as nfcpy gives them and
-have not been tried. The card's side is `drivers.nfc_card`.
+card at a time: where several lie in its field, it takes one. What it leaves out is done here: waiting times
+(S(WTX)) in the middle of a chain or lost on their way, an ATS without its interface bytes, the guard time
+after it. Cards of Type 4B are as nfcpy gives them and have not been tried. The card's side is
+`drivers.nfc_card`.
 
-Source: nfcpy 1.0.4. Assumed: between two cards the field is off for 6 ms (EMV Contactless Interface: 5.1 at
-least).
+Source: nfcpy 1.0.4; JR/T 0025.11-2013 8.7, 13.2 (EMV's rules for readers). Assumed: between two cards the
+field is off for 6 ms (EMV Contactless Interface: 5.1 at least).
 """
 
 from __future__ import annotations
@@ -17,12 +19,12 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from paysim.codec.isodep import Ats
+from paysim.codec.isodep import MAX_WTXM, WTX, Ats, SBlock, encode
 from paysim.core.errors import DecodeError, LinkClosed, LinkTimeout, LocalProtocolError, NoReader
 from paysim.emv.outcome import Decision
 
 from .driver import TIMEOUT_S, Present
-from .nfc_frontend import MEND, failures, is_radio, nfcpy, opened
+from .nfc_frontend import MEND, close, failures, faults, is_radio, losses, nfcpy, opened
 
 __all__ = ["Nfc", "NfcField", "NfcLink"]
 
@@ -35,6 +37,17 @@ _MAX_HEARD: Final = 100_000
 _MISSES: Final = 2
 """So often a card does not answer before it is taken for gone."""
 
+_MOST_FAILED: Final = 20
+"""So often in a row a chip may fail to look for cards before it is opened anew."""
+
+_RATS: Final = 0xE0
+_S_WTX: Final = 0xF2
+_LONGER: Final = 1.1
+"""A reader's times are longer than the card's, by 384/4096. Source: JR/T 0025.11-2013 annex A"""
+
+_MOST_ALONE_S: Final = 0.5
+"""EMV allows a card 77 ms (SFGI 8)."""
+
 
 class Nfc:
     """Readers that nfcpy drives."""
@@ -46,7 +59,7 @@ class Nfc:
         nfc = nfcpy()
         try:
             found = nfc.clf.transport.USB.find("usb") or []
-        except (OSError, ValueError):
+        except faults():
             return []
         known = nfc.clf.device.usb_device_map
         return [f"usb:{int(bus):03}:{int(at):03}" for vid, pid, bus, at in found if (vid, pid) in known]
@@ -80,12 +93,9 @@ class NfcLink:
         except nfc.tag.TagCommandError as error:
             self._open = False
             if error.errno == nfc.tag.TIMEOUT_ERROR:
-                raise LinkTimeout("the card does not answer") from None
+                raise LinkTimeout("the card does not answer, or asks for time without end") from None
             raise LinkClosed(f"the card's answer is garbled ({error})") from None
-        except nfc.clf.TimeoutError:
-            self._open = False
-            raise LinkTimeout("the card asks for time without end, or does not answer") from None
-        except failures(OSError) as error:
+        except faults() as error:
             self._open = False
             raise LinkClosed(f"card or reader is gone ({error})") from None
         return answer
@@ -97,7 +107,7 @@ class NfcLink:
             try:
                 if self._tag.is_present:
                     return True
-            except failures(OSError):
+            except faults():
                 return False
         return False
 
@@ -111,7 +121,7 @@ class _Guard:
 
     def __init__(self, frontend: Any) -> None:
         self.target = frontend.target
-        self.first = b""
+        self.ats = Ats()
         self._frontend = frontend
         self._clf = nfcpy().clf
         self.begin(TIMEOUT_S)
@@ -129,6 +139,31 @@ class _Guard:
         return int(self._frontend.max_recv_data_size)
 
     def exchange(self, data: Any, timeout: float) -> Any:
+        """What nfcpy gets for this frame: no S(WTX), and an ATS that is whole."""
+        answer = self._exchanged(data, timeout)
+        if data[0] == _RATS:
+            return self._whole(answer)
+        while answer[0] & 0xFE == _S_WTX:  # what nfcpy takes for one
+            answer = self._granted(answer, timeout)
+        return answer
+
+    def _granted(self, wish: Any, timeout: float) -> Any:
+        """What comes after the time that a card asks for. Source: JR/T 0025.11-2013 13.2.2"""
+        wtxm = min(wish[1] & 0x3F, MAX_WTXM) if wish[0] == _S_WTX and len(wish) == 2 else 0
+        if not wtxm:
+            raise self._clf.ProtocolError("a wish for no time")
+        return self._exchanged(encode(SBlock(WTX, wtxm)), wtxm * timeout)
+
+    def _whole(self, answer: Any) -> Any:
+        """An ATS with the bytes that nfcpy looks for; the card is left alone as long as that asks for."""
+        try:
+            self.ats = Ats.decode(bytes(answer))
+        except DecodeError as error:
+            raise self._clf.ProtocolError(str(error)) from None
+        time.sleep(min(self.ats.sfgt_s * _LONGER, _MOST_ALONE_S))
+        return bytearray(self.ats._replace(historical=b"").encode())
+
+    def _exchanged(self, data: Any, timeout: float) -> Any:
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise self._clf.TimeoutError("the time for this command is over")
@@ -138,7 +173,6 @@ class _Guard:
         self._heard += len(answer)
         if self._heard > _MAX_HEARD:
             raise self._clf.ProtocolError("more than a response can hold")
-        self.first = self.first or bytes(answer)
         return answer
 
 
@@ -150,6 +184,7 @@ class NfcField:
         self._timeout_s = timeout_s
         self._frontend: Any = opened(path)
         self._link: NfcLink | None = None
+        self._failed = 0
         self._closed = False
 
     def __repr__(self) -> str:
@@ -168,7 +203,7 @@ class NfcField:
             last = time.monotonic() >= deadline
             try:
                 found = self._sensed(max(deadline - time.monotonic(), 0))
-            except OSError as error:
+            except losses() as error:
                 self._let_go()
                 if last:
                     raise NoReader(f"{self.reader} is gone ({error}); {MEND}") from None
@@ -192,10 +227,15 @@ class NfcField:
         try:
             target = frontend.sense(*map(nfc.clf.RemoteTarget, rates))
         except failures():
+            self._failed += self._is_chip()
+            if self._failed == _MOST_FAILED:
+                self._failed = 0
+                self._let_go()
             return None
         finally:
             if not self._is_chip():
                 frontend.device.patience_s = None
+        self._failed = 0
         return None if target is None else self._activated(target)
 
     def _activated(self, target: Any) -> Present | None:
@@ -212,11 +252,7 @@ class NfcField:
         self._link = NfcLink(guard, tag, self._timeout_s)
         if not is_a:
             return Present(self._link, "iso14443-4 type b", bytes(target.sensb_res[1:5]))
-        try:
-            atr = Ats.decode(guard.first).atr()
-        except DecodeError:
-            atr = b""
-        return Present(self._link, "iso14443-4", bytes(target.sdd_res), atr)
+        return Present(self._link, "iso14443-4", bytes(target.sdd_res), guard.ats.atr())
 
     def removed(self, timeout_s: float) -> bool:
         """Whether the field was empty, or got so in time."""
@@ -252,11 +288,11 @@ class NfcField:
             try:
                 with self._frontend.lock:
                     self._frontend.device.mute()
-            except (OSError, AttributeError):
+            except faults():
                 self._let_go()
             time.sleep(_FIELD_OFF_S)
 
     def _let_go(self) -> None:
         frontend, self._frontend = self._frontend, None
         if frontend is not None:
-            frontend.close()
+            close(frontend)

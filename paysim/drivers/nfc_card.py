@@ -19,7 +19,7 @@ from paysim.core.errors import DecodeError, LinkClosed, LinkTimeout, NoReader, U
 from paysim.emv.isodep import MAX_RESPONSE, Apdu, Halt, IsoDep, Send, Silence, Step, Work
 
 from .driver import SoftCard
-from .nfc_frontend import MEND, failures, is_radio, nfcpy, opened
+from .nfc_frontend import MEND, close, failures, faults, is_radio, losses, nfcpy, opened
 
 __all__ = ["UID", "CardHost"]
 
@@ -33,6 +33,16 @@ _FWI_CHIP: Final = 7
 _FWI_RADIO: Final = 9
 _LISTEN_S: Final = 0.5
 _PAUSE_S: Final = 0.05
+
+_HALTED_S: Final = 0.05
+"""How long a reader that has halted the card is heard out: a PN53x keeps what it has to say of it (that the
+field is off), and would say it in place of the answer to its next command."""
+
+_MOST_FAILED: Final = 20
+"""So often in a row a chip may fail to listen before it is taken for broken."""
+
+_MOST_GARBLED: Final = 100
+"""So many frames in a row may be garbled before the field is taken for gone."""
 
 
 class CardHost:
@@ -75,6 +85,9 @@ class CardHost:
         usual = _FWI_RADIO if is_radio(reader) else _FWI_CHIP
         self._ats = Ats(fwi=usual if fwi is None else fwi, historical=historical)
         self._machine = IsoDep(self._ats)
+        self._failed = 0
+        self._late: bytes | None = None
+        """The response that waits for the reader to grant the time that it was asked for."""
         self._frontend: Any = None
         self._thread: threading.Thread | None = None
 
@@ -104,12 +117,12 @@ class CardHost:
         """Take the card away, within half a second. Nothing where it is not there."""
         frontend, self._frontend = self._frontend, None
         if frontend is not None:
-            frontend.close()
+            close(frontend)
 
     def serve(self) -> None:
         """Answer until the card is taken away or torn.
 
-        Raises NoReader as `insert` does, where the chip cannot be a card, and where it is gone.
+        Raises NoReader as `insert` does, where the chip cannot be a card, and where it is gone or broken.
         """
         self.insert()
         frontend = self._frontend
@@ -118,7 +131,7 @@ class CardHost:
         try:
             while frontend is not None and self._turn(frontend, patience):
                 pass
-        except OSError as error:
+        except losses() as error:
             if frontend is self._frontend:
                 raise NoReader(f"{self.reader} is gone ({error}); {MEND}") from None
         finally:
@@ -170,33 +183,44 @@ class CardHost:
             found = frontend.listen(target, _LISTEN_S)
         except (clf.UnsupportedTargetError, NotImplementedError):
             raise NoReader(f"{self.reader}: this chip cannot be a card; see the README's table") from None
-        except failures():
+        except failures() as error:
+            self._failed += 1
+            if self._failed == _MOST_FAILED:
+                raise NoReader(f"{self.reader} fails again and again ({error}); {MEND}") from None
             time.sleep(_PAUSE_S)
             return None
+        self._failed = 0
         return found if found is not None and found.tt4_cmd else None
 
     def _session(self, frontend: Any, target: Any, patience: _Patience) -> bool:
         """A reader's field, from RATS on; whether the card was torn out of it."""
         clf = nfcpy().clf
         frame: Any = target.tt4_cmd
+        garbled, self._late, patience.gone = 0, None, False
         if frame[0] != _RATS:
             self._machine.activate(self._frame_size(frontend, target))
-        while frontend is self._frontend and not _is_new_field(frame):
+        while frontend is self._frontend and garbled < _MOST_GARBLED and not _is_new_field(frame):
             try:
                 step = self._step(frame, patience)
             except LinkClosed:
                 self._said("the card is torn out of the field")
                 return True
-            try:
-                if isinstance(step, Halt):
-                    frontend.exchange(step.frame, 0)
-                    break
-                frame = frontend.exchange(step.frame if isinstance(step, Send) else None, _LISTEN_S)
-            except clf.BrokenLinkError:
+            if patience.gone:
                 break
-            except clf.CommunicationError:
+            halts = isinstance(step, Halt)
+            try:
+                frame = frontend.exchange(
+                    step.frame if isinstance(step, Send | Halt) else None, _HALTED_S if halts else _LISTEN_S
+                )
+                garbled = 0 if frame else garbled + 1
+            except clf.TimeoutError:
                 frame = None
+            except (clf.TransmissionError, clf.ProtocolError):
+                frame = None
+                garbled += 1
             except failures():
+                break
+            if halts:
                 break
         return False
 
@@ -205,10 +229,15 @@ class CardHost:
         if not frame:
             return _NOTHING
         step = self._machine.receive(frame)
-        return self._carried_out(step.command, patience) if isinstance(step, Apdu) else step
+        if isinstance(step, Apdu):
+            return self._carried_out(step.command, patience)
+        if isinstance(step, Work) and self._late is not None:
+            response, self._late = self._late, None
+            return self._machine.answer(response)
+        return step
 
     def _carried_out(self, command: bytes, patience: _Patience) -> Step:
-        """The first frame of the response, if there is one and the reader is still there."""
+        """The first frame of the response, if there is one and the reader waits for it."""
         self.commands += 1
         torn = self.commands == self.tear_at
         if torn and not self.heard:
@@ -220,13 +249,16 @@ class CardHost:
             return Silence("the card does not answer")
         finally:
             self._saved()
-            there = patience.end()
+            granted = patience.end()
         if torn:
             raise LinkClosed("torn")
         if len(response) > MAX_RESPONSE:
             self._said(f"the card's answer of {len(response)} bytes is longer than a response")
             raise LinkClosed("too long")
-        return self._machine.answer(response) if there else _NOTHING
+        if granted:
+            return self._machine.answer(response)
+        self._late = response
+        return _NOTHING
 
     def _frame_size(self, frontend: Any, target: Any) -> int:
         """The reader's, where the driver has answered RATS; not all say what the reader asked for."""
@@ -251,7 +283,10 @@ def _is_new_field(frame: Any) -> bool:
 
 
 class _Patience(threading.Thread):
-    """Asks the reader for more time (S(WTX)) while the card works; the card works in its host's thread."""
+    """Asks the reader for more time (S(WTX)) while the card works; the card works in its host's thread.
+
+    `gone` is whether reader or field went meanwhile; who begins a new field says that it is not.
+    """
 
     def __init__(self, frontend: Any, machine: IsoDep) -> None:
         super().__init__(name="paysim card, waiting time", daemon=True)
@@ -261,18 +296,19 @@ class _Patience(threading.Thread):
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._due = 0.0
-        self._there = True
+        self._granted = True
+        self.gone = False
 
     def begin(self) -> None:
         """The card begins to work."""
-        self._there = True
+        self._granted = True
         self._due = time.monotonic() + self._fwt_s / 3
 
     def end(self) -> bool:
-        """The card is done; whether the reader is still there."""
+        """The card is done; whether the reader waits for it: it was not asked for time, or has granted it."""
         with self._lock:
             self._due = 0.0
-        return self._there
+        return self._granted
 
     def stop(self) -> None:
         self._over.set()
@@ -282,27 +318,42 @@ class _Patience(threading.Thread):
         while not self._over.wait(self._fwt_s / 6):
             if self._due and time.monotonic() >= self._due:
                 with self._lock:
-                    if self._due and self._there:
+                    if self._due and self._granted:
                         self._ask()
 
     def _ask(self) -> None:
-        """One S(WTX), and what the reader says to it; a reader that says nothing is gone."""
+        """One S(WTX), and what the reader says to it; where it says nothing, it may do so later."""
         step: Step = self._machine.extend()
+        self._granted = False
         try:
             for _ in range(_ROUNDS):
                 step = self._heard(step)
                 if isinstance(step, Work):
+                    self._granted = True
                     self._due = time.monotonic() + self._fwt_s / 3
+                if isinstance(step, Work | Halt):
                     return
-                if isinstance(step, Halt):
-                    break
-        except failures(OSError):
+        except nfcpy().clf.TimeoutError:
             pass
-        self._there = False
+        except faults():
+            self.gone = True
 
     def _heard(self, step: Step) -> Step:
-        frame = self._frontend.exchange(step.frame if isinstance(step, Send) else None, _LISTEN_S)
-        return self._machine.receive(bytes(frame or b""))
+        clf = nfcpy().clf
+        try:
+            frame = self._frontend.exchange(
+                step.frame if isinstance(step, Send) else None, max(_LISTEN_S, 2 * self._fwt_s)
+            )
+        except (clf.TransmissionError, clf.ProtocolError):
+            return _NOTHING
+        if _is_new_field(frame):
+            raise clf.BrokenLinkError("another field")
+        step = self._machine.receive(bytes(frame or b""))
+        if isinstance(step, Halt):
+            self.gone = True
+            self._frontend.exchange(step.frame, _HALTED_S)
+        return step
 
 
 _ROUNDS: Final = 10
+"""So many frames are heard for one S(WTX): what is garbled, and R(NAK) where it was lost."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from paysim.core.errors import NoReader
 
-__all__ = ["MEND", "PORTS", "failures", "is_radio", "nfcpy", "opened"]
+__all__ = ["MEND", "PORTS", "close", "failures", "faults", "is_radio", "losses", "nfcpy", "opened"]
 
 PORTS: Final = ("usb", "tty", "com", "udp")
 """What a reader's path begins with."""
@@ -39,11 +39,10 @@ def nfcpy() -> Any:
 
 
 @cache
-def failures(*more: type[Exception]) -> tuple[type[Exception], ...]:
+def failures() -> tuple[type[Exception], ...]:
     """What nfcpy raises where a frame or a card fails: its errors, its chips', and what it stumbles over.
 
-    It stumbles where a frame is shorter than it must be. Where the reader itself fails, it raises OSError,
-    which can be given as one of `more`.
+    It stumbles where a frame is shorter than it must be.
     """
     clf = nfcpy().clf
     import nfc.clf.pn53x
@@ -54,7 +53,24 @@ def failures(*more: type[Exception]) -> tuple[type[Exception], ...]:
         nfc.clf.rcs380.CommunicationError,
         nfc.clf.rcs380.StatusError,
     )
-    return (clf.Error, *chips, AssertionError, AttributeError, IndexError, TypeError, ValueError, *more)
+    return (clf.Error, *chips, AssertionError, AttributeError, IndexError, TypeError, ValueError)
+
+
+@cache
+def losses() -> tuple[type[Exception], ...]:
+    """What nfcpy raises where the reader itself fails or is gone: OSError, and what it lets through.
+
+    That is libusb's errors beside those that it knows, and the terminal's where a serial board is unplugged.
+    """
+    transport = nfcpy().clf.transport
+    terminal = getattr(transport, "termios", None)  # not everywhere
+    return (OSError, transport.libusb.USBError, *((terminal.error,) if terminal else ()))
+
+
+@cache
+def faults() -> tuple[type[Exception], ...]:
+    """Both: `failures` and `losses`."""
+    return failures() + losses()
 
 
 def opened(path: str) -> Any:
@@ -69,13 +85,22 @@ def opened(path: str) -> Any:
 
         frontend.device = Radio(*_address(path))
         return frontend
+    wrong: tuple[type[Exception], ...] = (*faults(), ImportError)
     try:
         found = frontend.open(path)
-    except (OSError, ValueError, AttributeError, ImportError) as error:
+    except wrong as error:
         raise NoReader(f"{path} cannot be opened ({error}); {MEND}") from None
     if not found:
         raise NoReader(f"no reader at {path}; {MEND}")
     return frontend
+
+
+def close(frontend: Any) -> None:
+    """Let go of a reader, even of one that is gone."""
+    try:
+        frontend.close()
+    except faults():
+        frontend.device = None  # nfcpy lets go of the device only where OSError is all that goes wrong
 
 
 def _address(path: str) -> tuple[str, int]:

@@ -5,7 +5,8 @@
 Beside nfcpy's driver it listens at the address that it is given, and not at all of them; it does not stumble
 over datagrams that are no frames; a time-out is kept where nfcpy waits a second in any case. A datagram may
 come twice or late, which no radio frame does: one that came twice is dropped, and so is, at the reader, an
-answer to a block of before.
+answer to a block of before. A card that one reader has selected does not hear another, until that one goes
+or has been silent for a second.
 
 This module needs nfcpy; `drivers.nfc` imports it when a radio is opened.
 """
@@ -27,7 +28,10 @@ __all__ = ["PORT", "Radio"]
 PORT: Final = 54_321
 
 TWICE_S: Final = 0.005
-"""Within which time the same datagram is the same frame. Assumed: a reader that asks again waits longer."""
+"""Within which time the same datagram is the same frame. Assumed: a reader that asks again waits longer.
+
+Not so S(WTX), which says the same each time, and which does no harm where it comes twice.
+"""
 
 _SHORTEST_S: Final = 0.15
 """How long a reader waits for an answer at least: two processes on one machine stand in for a chip."""
@@ -37,12 +41,21 @@ _LISTEN_S: Final = 0.1
 
 _MAX_DATAGRAM: Final = 1024
 
+_SILENT_S: Final = 1.0
+"""After which silence of a reader another may select its card. Assumed: it has died."""
+
+_NEW_FIELD: Final = (b"106A 26", b"106A 52")
+_RF_OFF: Final = b"RFOFF"
+_WAITING: Final = (b"106A f2", b"106A F2")
+
 
 class Radio(nfc.clf.udp.Device):  # type: ignore[misc]  # nfcpy has no types
     """A device for `nfc.ContactlessFrontend`. `patience_s` caps how long it listens.
 
     Raises NoReader where the host has no address.
     """
+
+    socket: Any
 
     def __init__(self, host: str, port: int) -> None:
         try:
@@ -54,6 +67,9 @@ class Radio(nfc.clf.udp.Device):  # type: ignore[misc]  # nfcpy has no types
         self.patience_s: float | None = None
         self._is_card = False
         self._before: tuple[bytes, Any, float] = (b"", None, 0.0)
+        self._partner: Any = None
+        """The address of the reader whose field a card is in."""
+        self._heard_at = 0.0
 
     def be_card(self) -> None:
         """Listen at this address from now on; raises NoReader where that cannot be."""
@@ -74,13 +90,29 @@ class Radio(nfc.clf.udp.Device):  # type: ignore[misc]  # nfcpy has no types
 
     def mute(self) -> None:
         """Turn the field off; a card listens on."""
-        if not self._is_card:
+        if self._is_card:
+            return
+        try:
             super().mute()
+        except OSError:  # nobody can be told
+            self.socket.close()
+            self.socket = None
 
     def close(self) -> None:
         """Turn the field off, and leave the address to others."""
         self._is_card = False
         self.mute()
+
+    def listen_tta(self, target: Any, timeout: float) -> Any:
+        """Any reader may select the card; see nfcpy."""
+        self._partner = None
+        return super().listen_tta(target, timeout)
+
+    def send_rsp_recv_cmd(self, target: Any, data: Any, timeout: float | None) -> Any:
+        """The next frame of the reader that has selected the card; see nfcpy."""
+        if self._partner is None:
+            self._partner, self._heard_at = target._addr, time.monotonic()
+        return super().send_rsp_recv_cmd(target, data, timeout)
 
     def send_cmd_recv_rsp(self, target: Any, data: Any, timeout: float) -> Any:
         """The answer to a reader's frame; what answers an earlier block is passed over."""
@@ -107,18 +139,29 @@ class Radio(nfc.clf.udp.Device):  # type: ignore[misc]  # nfcpy has no types
                 raise nfc.clf.TimeoutError("no data received") from None
             except ConnectionError:  # an answer to an earlier datagram, on some systems
                 continue
-            if data.startswith(b"RFOFF"):
+            if self._partner is not None and self._is_of_another(data, addr):
+                continue
+            if data.startswith(_RF_OFF):
                 raise nfc.clf.BrokenLinkError("RFOFF")
             frame = _frame(data, brty_list)
             if frame is not None and not self._twice(data, addr):
                 self.rcvd_data += len(frame[1])
                 return *frame, addr
 
+    def _is_of_another(self, data: bytes, addr: Any) -> bool:
+        """Whether this is none of the reader's whose field the card is in, which is still there."""
+        now = time.monotonic()
+        if addr == self._partner:
+            self._heard_at = now
+            return False
+        return data not in _NEW_FIELD or now - self._heard_at < _SILENT_S
+
     def _twice(self, data: bytes, addr: Any) -> bool:
         now = time.monotonic()
         seen, came_from, at = self._before
         self._before = data, addr, now
-        return data == seen and addr == came_from and now - at < TWICE_S
+        same = data == seen and addr == came_from and not data.startswith(_WAITING)
+        return same and now - at < TWICE_S
 
 
 def _frame(data: bytes, rates: tuple[str, ...]) -> tuple[str, bytearray] | None:

@@ -192,6 +192,7 @@ def test_any_bytes_are_an_ats_or_an_error() -> None:
 
 def test_waiting_times_double() -> None:
     assert [round(Ats(fwi=fwi).fwt_s * 1000, 1) for fwi in (0, 7, 14)] == [0.3, 38.7, 4949.0]
+    assert [round(Ats(sfgi=sfgi).sfgt_s * 1000, 1) for sfgi in (0, 1, 8)] == [0.0, 0.6, 77.3]
 
 
 def test_an_atr_ends_in_its_check_byte() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from byte_noise import noise
 from counts import count
 from nfc_air import (
     Air,
@@ -28,6 +29,7 @@ from tap_counter import PAYING, Counter, answered, states
 from paysim import Sandbox
 from paysim.codec.isodep import Ats
 from paysim.core.errors import LinkClosed, LinkTimeout, LocalProtocolError, NoReader, UsageError
+from paysim.drivers import nfc as nfc_drivers
 from paysim.drivers import nfc_card, nfc_frontend
 from paysim.drivers.nfc import Nfc, NfcField
 from paysim.drivers.nfc_card import CardHost
@@ -392,7 +394,7 @@ def test_any_frames_of_a_card_end_well() -> None:
         field.close()
 
 
-@pytest.mark.parametrize("ats", ["", "01", "0278", "05", "FF", "0578", "057880"])
+@pytest.mark.parametrize("ats", ["", "00", "0278", "05", "FF", "0578", "057880", "F201"])
 def test_an_answer_to_select_that_is_too_short_is_no_card(ats: str) -> None:
     with Cheat(lambda frame: [], bytes.fromhex(ats)) as card:
         field = Nfc().open(card.path)
@@ -428,6 +430,49 @@ def test_a_card_is_not_moved_by_datagrams_that_are_no_frames(echo: Echo) -> None
             assert present is not None
             assert present.link.transceive(SELECT) == SELECT + b"\x90\x00"
         field.close()
+
+
+def test_a_card_in_use_does_not_hear_other_readers(echo: Echo) -> None:
+    """Blocks, a new field and a field's end of another address change nothing."""
+    with in_field(echo) as path, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.connect(("127.0.0.1", int(path.rpartition(":")[2])))
+        field = Nfc().open(path)
+        present = field.wait(5)
+        assert present is not None
+        for n in range(50):
+            for data in (
+                b"106A 02aa",
+                b"106A b2",
+                b"106A c2",
+                b"106A 26",
+                b"106A 52",
+                b"106A e080",
+                b"RFOFF",
+            ):
+                stranger.send(data)
+            assert present.link.transceive(bytes((n,))) == bytes((n, 0x90, 0))
+        stranger.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            stranger.recv(100)
+        field.close()
+        until(lambda: echo.offs == 1)
+    assert echo.heard == [bytes((n,)) for n in range(50)]
+
+
+def test_two_readers_take_turns(echo: Echo) -> None:
+    """Both look for the card at once; the second has it when the first has gone."""
+    with in_field(echo) as path:
+        first, second = Nfc().open(path), Nfc().open(path)
+        for _ in range(5):
+            present = first.wait(5)
+            assert present is not None
+            for n in range(10):
+                assert second.wait(0.01) is None
+                assert present.link.transceive(bytes((n,))) == bytes((n, 0x90, 0))
+            first.close()
+            first, second = second, Nfc().open(path)
+        first.close()
+        second.close()
 
 
 # What is wrong with a reader. -----------------------------------------------------------------------------
@@ -563,6 +608,119 @@ def test_a_chip_that_cannot_be_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NoReader, match="cannot be a card"):
         host.serve()
     assert not host.inserted
+
+
+def on_reader(monkeypatch: pytest.MonkeyPatch, device: Any) -> None:
+    frontend = nfc.ContactlessFrontend()
+    frontend.device = device
+    monkeypatch.setattr(nfc_drivers, "opened", lambda path: frontend)
+
+
+class Noisy:
+    """A device of nfcpy's that finds a card, which answers with any bytes at all, or fails in any way."""
+
+    FAILURES = (
+        nfc.clf.TimeoutError(),
+        nfc.clf.TransmissionError("garbled"),
+        nfc.clf.ProtocolError("wrong"),
+        nfc.clf.BrokenLinkError("off"),
+        None,
+    )
+
+    def __init__(self, seed: int) -> None:
+        self.frames = 0
+        self._source = random.Random(seed)
+
+    def mute(self) -> None: ...
+    def close(self) -> None: ...
+
+    def sense_tta(self, target: Any) -> Any:
+        return nfc.clf.RemoteTarget("106A", sens_res=b"\x04\0", sdd_res=nfc_card.UID, sel_res=b"\x20")
+
+    def sense_ttb(self, target: Any) -> Any:
+        return None
+
+    def send_cmd_recv_rsp(self, target: Any, data: Any, timeout: float) -> Any:
+        self.frames += 1
+        source = self._source
+        if data[0] == 0xE0:
+            return bytearray(b"\x05\x78\x80\x10\x00")
+        if source.random() < 0.1:
+            failure = source.choice(self.FAILURES)
+            if failure is not None:
+                raise failure
+            return bytearray()
+        if source.random() < 0.5:
+            number = data[0] & 1
+            begins = source.choice((0x02, 0x12, 0x12, 0xA2, 0xA3, 0xF2, 0xB2, 0xC2)) ^ (number & 1)
+            return bytearray((begins,)) + source.randbytes(source.randrange(4))
+        return bytearray(source.randbytes(source.randrange(1, 20)))
+
+    def get_max_send_data_size(self, target: Any) -> int:
+        return 290
+
+    def get_max_recv_data_size(self, target: Any) -> int:
+        return 290
+
+
+def test_any_frames_of_a_card_at_a_chip_end_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer or a LinkError, whatever comes and however it fails."""
+    device = Noisy(13)
+    on_reader(monkeypatch, device)
+    monkeypatch.setattr(nfc_drivers, "_FIELD_OFF_S", 0)
+    field, answered = NfcField("usb", timeout_s=0.05), 0
+    while device.frames < count(200_000):
+        present = field.wait(1)
+        assert present is not None
+        try:
+            while True:
+                assert isinstance(present.link.transceive(bytes(300)), bytes)
+                answered += 1
+        except (LinkTimeout, LinkClosed):
+            field.removed(0)
+    assert answered
+    field.close()
+
+
+class NoisyReader(Chip):
+    """A chip before a reader that sends any bytes at all, or fails in any way."""
+
+    def __init__(self, frames: Iterator[bytes], seed: int) -> None:
+        super().__init__([])
+        self._frames = frames
+        self._source = random.Random(seed)
+        self.fields = 0
+
+    def listen_tta(self, target: Any, timeout: float) -> Any:
+        self.fields += 1
+        return nfc.clf.LocalTarget("106A", tt4_cmd=bytearray(self._heard() or b"\xb2"))
+
+    def send_rsp_recv_cmd(self, target: Any, data: Any, timeout: float) -> Any:
+        if data is not None:
+            assert 1 <= len(data) <= 254
+        if self._source.random() < 0.1:
+            failure = self._source.choice(Noisy.FAILURES)
+            if failure is not None:
+                raise failure
+            return self._source.choice((None, bytearray()))
+        return self._heard()
+
+    def _heard(self) -> bytearray:
+        try:
+            return bytearray(next(self._frames))
+        except StopIteration:
+            raise OSError(19, "unplugged") from None
+
+
+def test_any_frames_of_a_reader_end_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NoReader when the chip goes, and nothing else before."""
+    seeds = [bytes.fromhex(text) for text in ("E080", "0200A40400", "03AA", "12AA", "13", "A2", "A3")]
+    seeds += [bytes.fromhex(text) for text in ("B2", "B3", "C2", "F201", "D01100", "26", "52", "0A05AA")]
+    device = NoisyReader(noise(seeds, count(200_000), seed=14), 15)
+    host = on_chip(monkeypatch, device)
+    with pytest.raises(NoReader, match="unplugged"):
+        host.serve()
+    assert device.fields > count(200_000) / 1_000
 
 
 # nfcpy's manners. -----------------------------------------------------------------------------------------
