@@ -238,8 +238,8 @@ class _Shown:
 
 
 def _in_short(nodes: Iterable[Explained]) -> Iterator[Explained]:
-    """What is said first: the last word on each of a few objects."""
-    said = {node.tag: "; ".join(node.words) for node in _flat(nodes) if node.tag and node.words}
+    """What is said first: the last word on each of a few objects; what is named in a list has no value."""
+    said = {node.tag: "; ".join(node.words) for node in _flat(nodes) if node.value and node.words}
     for name, tags in _SHORT:
         words = next((said[tag] for tag in tags if tag in said), "")
         if words:

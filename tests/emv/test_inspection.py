@@ -192,9 +192,10 @@ def test_the_most_useful_is_said_first_and_money_is_in_the_cards_own_currency() 
         "CA:9F79": "9F7906000000012345" + "9000",
         "CA:9F17": "9F170103" + "9000",
         "CA:9F36": "9F36020007" + "9000",
+        "CA:9F4F": "9F4F069F36025F2A02" + "9000",
         "B2:1:1": hexed(((0x70, ((0x5A, bytes.fromhex(PAN)), (0x5F24, b"\x31\x12\x31"))),)),
         "B2:2:1": hexed(((0x70, ((0x9F42, b"\x03\x44"), (0x5F28, b"\x01\x56"))),)),
-        "A8": hexed(((0x77, ((0x82, b"\x7c\x00"), (0x9F36, b"\x00\x08"))),)),
+        "A8": hexed(((0x77, ((0x82, b"\x7c\x00"), (0x9F36, b"\x00\x08"), (0x8C, b"\x9f\x36\x02"))),)),
     }
     [node] = Looked(scripted(rows), allow_gpo=True).report.tree()
     short = node.inside[0]
