@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import shutil
@@ -37,9 +38,14 @@ class _Part(NamedTuple):
     def look(self) -> Look:
         """What was found, or what mends it."""
         found = self.found()
-        if isinstance(found, Look):
-            return found
-        return Look(found, "" if found else self.mend)
+        if not isinstance(found, Look):
+            found = Look(found, "" if found else self.mend)
+        return found._replace(mend=_own(found.mend))
+
+
+def _own(line: str) -> str:
+    """The line as this user types it: root needs no sudo, and where root is all there is, nobody has it."""
+    return line.replace("sudo ", "") if hasattr(os, "geteuid") and os.geteuid() == 0 else line
 
 
 def _package(name: str) -> Callable[[], str]:
@@ -96,8 +102,13 @@ _PARTS: Final = (
     _Part("uvicorn", "paysim serve: HTTP", _package("uvicorn"), _SERVE),
     _Part("httptools", "paysim serve: reads requests", _package("httptools"), _SERVE),
     _Part("httpx", "paysim serve: callbacks", _package("httpx"), _SERVE),
-    _Part("node", "paysim run: JavaScript, by itself from 22.21", _version("node"), "apt-get install nodejs"),
-    _Part("curl", "paysim run: shell scripts", _version("curl"), "apt-get install curl"),
+    _Part(
+        "node",
+        "paysim run: JavaScript, by itself from 22.21",
+        _version("node"),
+        "sudo apt-get install nodejs",
+    ),
+    _Part("curl", "paysim run: shell scripts", _version("curl"), "sudo apt-get install curl"),
     _Part("hypothesis", "strategies for your tests", _package("hypothesis"), "pip install 'paysim[testing]'"),
     _Part("pytest", "fixtures for your tests", _package("pytest"), "pip install 'paysim[testing]'"),
     _Part(
@@ -113,9 +124,12 @@ _PARTS: Final = (
     _Part("polkit", "who may use the service", doctor_readers.polkit),
     _Part("vpcd", "paysim card: the virtual reader", doctor_readers.virtual_reader),
     _Part("vpcd's port", "who reaches the virtual reader", doctor_readers.port),
+    _Part("libusb", "nfc:usb: speaks to readers", doctor_readers.libusb),
     _Part("USB readers", "nfc:usb: their rights", doctor_readers.usb),
     _Part("kernel", "nfc:usb: modules that grab readers", doctor_readers.kernel_modules),
-    _Part("zbarimg", "a second opinion on our pictures", _program("zbarimg"), "apt-get install zbar-tools"),
+    _Part(
+        "zbarimg", "a second opinion on our pictures", _program("zbarimg"), "sudo apt-get install zbar-tools"
+    ),
 )
 
 

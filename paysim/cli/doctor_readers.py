@@ -13,12 +13,24 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from paysim.core.errors import NoReader
 
-__all__ = ["USB_READERS", "Look", "kernel_modules", "polkit", "port", "service", "usb", "virtual_reader"]
+__all__ = [
+    "USB_READERS",
+    "Look",
+    "kernel_modules",
+    "libusb",
+    "polkit",
+    "port",
+    "service",
+    "usb",
+    "virtual_reader",
+]
 
 USB_READERS: Final[Mapping[tuple[int, int], str]] = {
     (0x054C, 0x0193): "PN531",
@@ -38,6 +50,11 @@ MODULES: Final = ("pn533_usb", "port100", "pn533", "nfc")
 
 _BINDING: Final = ("pn533_usb", "port100")
 _SOCKET: Final = "/run/pcscd/pcscd.comm"
+_SYSTEMD: Final = Path("/run/systemd/system")
+_SETTINGS: Final = (Path("/etc/sysconfig"), Path("/etc/default"))
+"""Where a distribution keeps a service's arguments: Fedora's way, Debian's. Assumed: none has both"""
+_END: Final = "sudo sh -c 'kill $(cat /run/pcscd/pcscd.pid) && sleep 1'"
+"""Ends a service that nothing else minds."""
 _VERSION: Final = re.compile(r"version ([0-9.]+[0-9])")
 _PATIENCE_S: Final = 5.0
 _ROOT: Final = Path("/")
@@ -57,7 +74,7 @@ def service() -> Look:
     line = mend().removeprefix("start it: ")
     if not sys.platform.startswith("linux"):
         return Look("part of the system")
-    if not _answers(os.environ.get("PCSCLITE_CSOCK_NAME") or _SOCKET):
+    if not _runs():
         return Look("", line)
     version = _VERSION.search(_features())
     return Look(f"{version[1]}, running" if version else "running")
@@ -72,34 +89,61 @@ def polkit() -> Look:
     try:
         Pcsc().readers()
     except NoReader as error:
-        if "refuses" in str(error):
-            return Look(
-                "",
-                "sudo sh -c 'echo PCSCD_ARGS=--disable-polkit >> /etc/default/pcscd' "
-                "&& sudo systemctl restart pcscd",
-            )
-        return Look("nobody knows: pcscd does not answer")
-    return Look("lets this user in")
+        why = str(error)
+    else:
+        return Look("lets this user in")
+    if "refuses" not in why:
+        return Look(f"nobody knows: {why.partition(';')[0]}")
+    if not _SYSTEMD.exists():
+        return Look("", f"{_END} && sudo pcscd --disable-polkit")
+    where = next(filter(Path.is_dir, _SETTINGS), _SETTINGS[-1]) / "pcscd"
+    said = f"echo PCSCD_ARGS=--disable-polkit | sudo tee -a {where}"
+    return Look("", f"{said} && sudo systemctl restart pcscd")
 
 
 def virtual_reader() -> Look:
     """vsmartcard's reader, by its port."""
     from paysim.drivers.vpcd import PORT, mend
 
-    return Look(f"port {PORT}") if _listens(PORT) else Look("", mend())
+    if _listens(PORT):
+        return Look(f"ports {PORT} and {PORT + 1}")
+    line = mend()
+    if _runs() and not _SYSTEMD.exists():  # it looks for readers when it starts
+        install, by_hand, rest = line.partition("sudo sh -c")
+        line = f"{install}{_END} && {by_hand}{rest}" if by_hand else line
+    return Look("", line)
 
 
 def port() -> Look:
-    """Whether others reach the virtual reader over the network."""
+    """Whether others reach the virtual reader over the network; root knows what a firewall drops."""
     from paysim.drivers.vpcd import PORT, exposed
 
-    if exposed(PORT):
-        return Look("", f"sudo iptables -A INPUT ! -i lo -p tcp --dport {PORT} -j DROP")
-    return Look("closed to others")
+    if not exposed(PORT):
+        return Look("closed to others")
+    rule = f"INPUT ! -i lo -p tcp --dport {PORT}:{PORT + 1} -j DROP"
+    iptables = _system_program("iptables")
+    if iptables and _succeeds(iptables, "-C", *rule.split()):
+        return Look("closed to others by a rule")
+    install = "" if iptables else "sudo apt-get install iptables && "
+    return Look("", f"{install}sudo iptables -A {rule}")
+
+
+def libusb() -> Look:
+    """The library by which nfcpy speaks to USB readers; pip does not install it."""
+    if find_spec("usb1") is None:
+        return Look("not asked: nfcpy is missing")
+    try:
+        import_module("usb1")
+    except OSError:
+        return Look("", "sudo apt-get install libusb-1.0-0")
+    return Look("there")
 
 
 def usb(root: Path = _ROOT) -> Look:
-    """The USB readers that nfcpy drives, and whether this user may use them."""
+    """The USB readers that nfcpy drives, and whether this user may use them.
+
+    The rule lets in who sits at the machine, and the group plugdev. Assumed: as Debian's own rules do
+    """
     named: list[str] = []
     rules: list[str] = []
     for vendor, product, bus, at in _devices(root):
@@ -110,7 +154,7 @@ def usb(root: Path = _ROOT) -> Look:
         if not os.access(root / f"dev/bus/usb/{bus:03}/{at:03}", os.R_OK | os.W_OK):
             rules.append(
                 f'SUBSYSTEM=="usb", ATTR{{idVendor}}=="{vendor:04x}", ATTR{{idProduct}}=="{product:04x}", '
-                'TAG+="uaccess"'
+                'MODE="0660", GROUP="plugdev", TAG+="uaccess"'
             )
     if rules:
         lines = " ".join(f"'{rule}'" for rule in sorted(set(rules)))
@@ -154,21 +198,33 @@ def _devices(root: Path) -> Iterator[tuple[int, int, int, int]]:
 
 def _features() -> str:
     """What pcscd says of itself; empty where there is none."""
-    path = shutil.which("pcscd") or shutil.which("pcscd", path="/usr/sbin:/sbin:/usr/local/sbin")
-    if path is None:
-        return ""
+    path = _system_program("pcscd")
+    done = _ran(path, "--version") if path else None
+    return done.stdout if done else ""
+
+
+def _system_program(name: str) -> str | None:
+    """Where a program lies that may be for root alone."""
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/local/sbin")
+
+
+def _succeeds(*line: str) -> bool:
+    done = _ran(*line)
+    return done is not None and done.returncode == 0
+
+
+def _ran(*line: str) -> subprocess.CompletedProcess[str] | None:
     try:
-        done = subprocess.run(  # noqa: S603  # the system's own program
-            [path, "--version"],
-            capture_output=True,
-            timeout=_PATIENCE_S,
-            check=False,
-            encoding="utf-8",
-            errors="replace",
+        return subprocess.run(  # noqa: S603  # the system's own programs
+            line, capture_output=True, timeout=_PATIENCE_S, check=False, encoding="utf-8", errors="replace"
         )
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout
+        return None
+
+
+def _runs() -> bool:
+    """Whether the smart card service answers."""
+    return _answers(os.environ.get("PCSCLITE_CSOCK_NAME") or _SOCKET)
 
 
 def _answers(path: str) -> bool:

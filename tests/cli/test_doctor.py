@@ -67,14 +67,37 @@ def test_what_serves_is_named_with_the_line_that_installs_it(
     paysim: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lose(monkeypatch, "starlette", "uvicorn", "httpx", "node", "curl")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
     ran = paysim("doctor", "--json")
     assert ran.code == 0
     mends = {part["name"]: part["mend"] for part in ran.json["parts"] if part["mend"]}
     assert mends == {
         **dict.fromkeys(("starlette", "uvicorn", "httpx"), "pip install 'paysim[serve]'"),
-        "node": "apt-get install nodejs",
-        "curl": "apt-get install curl",
+        "node": "sudo apt-get install nodejs",
+        "curl": "sudo apt-get install curl",
     }
+
+
+def test_what_reads_cards_is_named_with_the_line_that_installs_it(
+    paysim: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose(monkeypatch, "nfcpy", "pyscard")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    ran = paysim("doctor", "--json")
+    assert ran.code == 0
+    assert {part["name"]: part["mend"] for part in ran.json["parts"] if part["mend"]} == {
+        "nfcpy": "pip install 'paysim[nfc]'",
+        "pyscard": "sudo apt-get install libpcsclite-dev swig gcc && pip install 'paysim[pcsc]'",
+    }
+    assert doctor._package("a-package-that-nobody-has")() == ""
+
+
+def test_root_needs_no_sudo(paysim: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    lose(monkeypatch, "node", "curl")
+    for user, sudo in ((0, ""), (1000, "sudo ")):
+        monkeypatch.setattr("os.geteuid", lambda user=user: user)
+        mends = [part["mend"] for part in paysim("doctor", "--json").json["parts"] if part["mend"]]
+        assert mends == [f"{sudo}apt-get install nodejs", f"{sudo}apt-get install curl"]
 
 
 PROGRAMS = [
