@@ -1,4 +1,4 @@
-"""NFC chips in software, as nfcpy's own drivers see them: PN531, PN532, PN533, RC-S956 and RC-S380.
+"""NFC chips in software, as nfcpy's own drivers see them: PN53x, RC-S956, RC-S380, in ACR122U and Arygon too.
 
 A chip stands for nfcpy's USB or serial transport, so nfcpy's drivers are what runs between it and paysim. Two
 chips meet in an `Ether`. What a chip does is written after what nfcpy's drivers ask of it: none was at hand.
@@ -233,6 +233,65 @@ def _begins(head: bytes, frame: bytes | None) -> bytes | None:
     return None if frame is None else head + frame
 
 
+class Acr122(Pn53x):
+    """A PN532 behind the CCID of an ACR122U: commands and what is said to them in pseudo-APDUs."""
+
+    def __init__(self, ether: Ether, kind: str = "acr122") -> None:
+        super().__init__(ether, "pn532")
+        self.TYPE = "USB"
+
+    def write(self, frame: Any) -> None:
+        self._call()
+        apdu = bytes(frame[10:])
+        self._said, self._pending = [], lambda _within_s: _ccid(b"\x90\0")
+        if apdu == bytes.fromhex("FF00480000"):
+            self._pending = lambda _within_s: _ccid(b"ACR122U214")
+        elif apdu.startswith(bytes.fromhex("FF000000")):
+            code, data = apdu[6], apdu[7:]
+            self.commands.append(code)
+            work = self._work(code, data)
+
+            def finish(within_s: float) -> bytes | None:
+                said = work(within_s)
+                return None if said is None else _ccid(bytes((0xD5, code + 1)) + said + b"\x90\0")
+
+            self._pending = finish
+
+
+def _ccid(said: bytes) -> bytes:
+    return b"\x80" + len(said).to_bytes(4, "little") + bytes(5) + said
+
+
+class Arygon(Pn53x):
+    """A PN532 (ADRB) or PN531 (ADRA) behind the controller of an Arygon reader."""
+
+    def __init__(self, ether: Ether, kind: str) -> None:
+        super().__init__(ether, "pn532" if kind == "adrb" else "pn531")
+        self.TYPE = "TTY"
+        self.tty = self
+        self.timeout = 0.0
+        self._line = b""
+
+    def open(self, port: str, baudrate: int = 115_200) -> None:
+        self.baudrate = baudrate
+
+    def write(self, frame: Any) -> None:
+        if bytes(frame[:1]) != b"0":
+            super().write(frame[1:] if frame[:1] == b"2" else frame)
+            return
+        self._call()
+        here = 115_200 if self.kind == "pn532" else 9_600
+        self._line = b"FF00000600V1.0\r\n" if self.baudrate == here or frame[1:2] != b"a" else b""
+        if bytes(frame) in (b"0at05", b"0ah05"):
+            self._line = b"FF0000\r\n"
+        if bytes(frame) == b"0au":
+            self.ether.goes_off()
+
+    def readline(self) -> bytes:
+        self._call()
+        return self._line
+
+
 class RcS380(Chip):
     """A NFC Port-100. `status` is the error that each frame of a card's is met with."""
 
@@ -317,6 +376,9 @@ CHIPS: dict[str, tuple[type[Any], tuple[str, ...]]] = {
     "pn532": (Pn53x, ("tty:USB0:pn532", "tty:USB1:pn532")),
     "pn533": (Pn53x, ("usb:04e6:5591", "usb:04e6:5593")),
     "rcs956": (Pn53x, ("usb:054c:02e1",)),
+    "acr122": (Acr122, ("usb:072f:2200",)),
+    "adra": (Arygon, ("tty:USB2:arygon",)),
+    "adrb": (Arygon, ("tty:USB3:arygon",)),
     "rcs380": (RcS380, ("usb:054c:06c3", "usb:054c:06c1")),
 }
 

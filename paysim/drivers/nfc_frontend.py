@@ -78,7 +78,7 @@ def opened(path: str) -> Any:
     nfc = nfcpy()
     kind = path.partition(":")[0]
     if kind not in PORTS:
-        raise NoReader(f"there is no reader {path!r}; say usb, tty:USB0:pn532 or udp:HOST:PORT")
+        raise NoReader(f"there is no reader {path!r}; say nfc:usb, nfc:tty:USB0:pn532 or nfc:udp:HOST:PORT")
     frontend = nfc.ContactlessFrontend()
     if kind == "udp":
         from .nfc_udp import Radio
@@ -111,7 +111,7 @@ def _address(path: str) -> tuple[str, int]:
     host, _, port = rest.partition(":")
     number = port or str(PORT)
     if not (number.isascii() and number.isdigit() and 1 <= int(number[:6]) <= 65_535):
-        raise NoReader(f"{path!r} names no port; say udp:HOST:PORT, as in udp:localhost:{PORT}")
+        raise NoReader(f"{path!r} names no port; say nfc:udp:HOST:PORT, as in nfc:udp:localhost:{PORT}")
     return host or "localhost", int(number)
 
 

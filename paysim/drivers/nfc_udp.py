@@ -44,6 +44,12 @@ _MAX_DATAGRAM: Final = 1024
 _SILENT_S: Final = 1.0
 """After which silence of a reader another may select its card. Assumed: it has died."""
 
+_MENDS: Final = {
+    errno.EADDRINUSE: "a card or another program is there; end it, or take another port",
+    errno.EADDRNOTAVAIL: "it is no address of this machine; take localhost, or one that it has",
+    errno.EACCES: "the port is for root alone; take one above 1023",
+}
+
 _NEW_FIELD: Final = (b"106A 26", b"106A 52")
 _RF_OFF: Final = b"RFOFF"
 _WAITING: Final = (b"106A f2", b"106A F2")
@@ -78,8 +84,7 @@ class Radio(nfc.clf.udp.Device):  # type: ignore[misc]  # nfcpy has no types
             self.socket.bind(self.addr)
         except OSError as error:
             self.socket.close()
-            taken = error.errno == errno.EADDRINUSE
-            mend = "another card is there; take another port" if taken else str(error)
+            mend = _MENDS.get(error.errno or 0, str(error))
             raise NoReader(f"{self._path} cannot be listened at: {mend}") from None
         self._is_card = True
         self.patience_s = _LISTEN_S

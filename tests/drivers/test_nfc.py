@@ -506,9 +506,15 @@ def test_a_machine_without_readers_names_none() -> None:
 def test_a_second_card_at_a_port_is_refused(echo: Echo) -> None:
     with in_field(echo) as path:
         second = CardHost(Echo(), path)
-        with pytest.raises(NoReader, match="another card is there"):
+        with pytest.raises(NoReader, match="take another port"):
             second.start()
         assert not second.inserted
+
+
+def test_a_card_cannot_listen_elsewhere(echo: Echo) -> None:
+    """192.0.2.1 is nobody's. Source: RFC 5737"""
+    with pytest.raises(NoReader, match="no address of this machine"):
+        CardHost(echo, "udp:192.0.2.1:40000").insert()
 
 
 def test_a_card_listens_where_it_is_told_to(echo: Echo) -> None:

@@ -27,6 +27,9 @@ assert failures()  # the drivers are loaded, for the tests that change them
 SELECT = bytes.fromhex("00A404000E325041592E5359532E444446303100")
 READERS = tuple(CHIPS)
 CARDS = ("pn531", "pn532", "pn533", "rcs380")
+SERIAL = ("pn532", "adra", "adrb")
+PAIRS = [(reader, card) for reader in READERS for card in CARDS if reader not in ("acr122", "adra", "adrb")]
+PAIRS += [("acr122", "rcs380"), ("adra", "pn533"), ("adrb", "pn532"), ("rcs380", "adra"), ("pn533", "adrb")]
 LENGTHS = (1, 125, 126, 249, 250, 253, 254, 260, 700)
 
 
@@ -55,8 +58,7 @@ def until(true: Callable[[], bool]) -> None:
 # Two chips meet. ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("card", CARDS)
-@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize(("reader", "card"), PAIRS)
 def test_a_chip_reads_a_chip_that_is_our_card(bench: Bench, reader: str, card: str) -> None:
     """The README's table, as far as nfcpy's drivers can tell: selection, RATS, chaining, the field's end."""
     echo, ether = Echo(), Ether()
@@ -98,8 +100,9 @@ def test_frames_are_as_large_as_the_chips_take(bench: Bench, card: str, largest:
     assert sizes == {"command": largest, "answer": 252 if card == "pn531" else 254}
 
 
-def test_rcs956_cannot_be_a_card(bench: Bench) -> None:
-    path, _ = bench.plug("rcs956", Ether())
+@pytest.mark.parametrize("kind", ["rcs956", "acr122"])
+def test_these_chips_cannot_be_a_card(bench: Bench, kind: str) -> None:
+    path, _ = bench.plug(kind, Ether())
     host = CardHost(Echo(), path)
     with pytest.raises(NoReader, match="this chip cannot be a card"):
         host.serve()
@@ -238,7 +241,7 @@ BROKEN_SERIAL: dict[str, Exception] = {
     "the terminal's own": nfc.clf.transport.termios.error(5, "Input/output error"),
     "serial": nfc.clf.transport.serial.SerialException("device disconnected"),
 }
-WAYS = [(kind, how) for kind in READERS for how in (BROKEN_SERIAL if kind == "pn532" else BROKEN)]
+WAYS = [(kind, how) for kind in READERS for how in (BROKEN_SERIAL if kind in SERIAL else BROKEN)]
 
 
 @pytest.mark.parametrize(("kind", "how"), WAYS)
