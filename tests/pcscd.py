@@ -115,7 +115,7 @@ class Pcscd:
             "CHANNELID": f"0x{self.port:04X}",
         }
         text = "".join(f"{key} {value}\n" for key, value in rows.items())
-        (self.folder / "readers" / "vpcd").write_text(text, encoding="utf-8")
+        (self.folder / "readers" / "vpcd").write_bytes(text.encode(errors="surrogateescape"))
 
     @property
     def pid(self) -> int:

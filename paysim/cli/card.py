@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any, Final, NamedTuple, Protocol
 
 from paysim.codec.apdu import Response
-from paysim.core.errors import DecodeError, LinkClosed, LinkTimeout, NoReader, PaysimError, UsageError
+from paysim.core.errors import DecodeError, LinkClosed, LinkTimeout, NoReader, UsageError
 from paysim.emv.explain import Reading
 from paysim.emv.masking import digits
 from paysim.emv.profile import PROFILES
@@ -169,7 +169,7 @@ def _held(host: _Host, where: str, card: FolderCard, screen: Screen) -> int:
     screen.head(f"{card.id} {digits(made.pan)}, counter {memory.atc}{balance}")
     screen.say(f"{where}; Ctrl-C takes it away")
     screen.flush()
-    failures: list[PaysimError] = []
+    failures: list[Exception] = []
     thread = threading.Thread(
         target=_served, args=(host, stopped, failures, screen), name="paysim card", daemon=True
     )
@@ -185,7 +185,7 @@ def _held(host: _Host, where: str, card: FolderCard, screen: Screen) -> int:
     return 0
 
 
-def _served(host: _Host, stopped: threading.Event, failures: list[PaysimError], screen: Screen) -> None:
+def _served(host: _Host, stopped: threading.Event, failures: list[Exception], screen: Screen) -> None:
     """The card is there, goes, and comes again, until it is stopped; a reader that is gone is waited for."""
     away = waiting = False
     try:
@@ -203,7 +203,7 @@ def _served(host: _Host, stopped: threading.Event, failures: list[PaysimError], 
                 waiting = True
             away = True
             stopped.wait(_AWAY_S)
-    except PaysimError as error:
+    except Exception as error:
         failures.append(error)
     finally:
         stopped.set()

@@ -70,7 +70,7 @@ class Pcsc:
     def open(self, reader: str = "") -> PcscField:
         """The field of the reader of this name, or of all whose names have this part (case aside).
 
-        Raises NoReader where there is none, naming those that there are.
+        Raises NoReader where there is none, naming those that there are, and where its name is not ASCII.
         """
         names = self.readers()
         if not names:
@@ -79,7 +79,7 @@ class Pcsc:
         found = [name for name in names if name == reader] or [n for n in names if wanted in _folded(n)]
         if not found:
             raise NoReader(f"no reader's name has {reader!r} in it; there are {', '.join(names)}")
-        return PcscField(tuple(found), exclusive=self._exclusive, timeout_s=self._timeout_s)
+        return PcscField(tuple(service.spoken(found)), exclusive=self._exclusive, timeout_s=self._timeout_s)
 
 
 class PcscLink:
@@ -95,8 +95,9 @@ class PcscLink:
         """The card's answer, 61xx and 6Cxx followed. Raises LinkTimeout or LinkClosed, and is closed then."""
         if self._field is None:
             raise LinkClosed("there is no card in the field")
+        transmit, until = self._field.transmit, self._field.until()
         try:
-            return fetch(self._field.transmit, data, t0=self._t0)
+            return fetch(lambda part: transmit(part, until), data, t0=self._t0)
         except (LinkTimeout, LinkClosed):
             self.close()
             raise
@@ -178,11 +179,15 @@ class PcscField:
         self._leave()
         self._drop()
 
-    def transmit(self, command: bytes) -> bytes:
+    def transmit(self, command: bytes, until: float) -> bytes:
         """One exchange, as the reader does it. Raises LinkTimeout or LinkClosed."""
         if self._talk is None or self._closed:
             raise LinkClosed("there is no card in the field")
-        return self._talk.transmit(command, time.monotonic() + self._timeout_s)
+        return self._talk.transmit(command, until)
+
+    def until(self) -> float:
+        """When a command that is carried from now on must be answered, by `time.monotonic`."""
+        return time.monotonic() + self._timeout_s
 
     # Cards. -------------------------------------------------------------------------------------------
 

@@ -25,8 +25,10 @@ __all__ = [
     "code_of",
     "context",
     "functions",
+    "is_installed",
     "listed",
     "mend",
+    "spoken",
     "words",
 ]
 
@@ -75,6 +77,7 @@ _WORDS: Final = {
 REFUSED: Final = "the smart card service refuses this user; start it with: pcscd --disable-polkit"
 """Assumed: polkit's word, where pcsc-lite is built with it."""
 
+_RENAME: Final = "give the reader another one: FRIENDLYNAME in /etc/reader.conf.d"
 _PROGRAMS: Final = ("/usr/sbin/pcscd", "/usr/bin/pcscd", "/usr/local/sbin/pcscd")
 
 
@@ -117,8 +120,11 @@ def context(scard: Any) -> int:
 
 
 def listed(scard: Any, context: int) -> list[str]:
-    """The readers' names. Raises NoReader where the service does not say."""
-    result, names = scard.SCardListReaders(context, [])
+    """The readers' names. Raises NoReader where the service does not say, or pyscard cannot."""
+    try:
+        result, names = scard.SCardListReaders(context, [])
+    except (SystemError, UnicodeError):  # pyscard's, with the other for its cause
+        raise NoReader(f"pyscard cannot read the readers' names: one is not UTF-8; {_RENAME}") from None
     code = code_of(result)
     if code == DENIED:
         raise NoReader(REFUSED)
@@ -127,13 +133,30 @@ def listed(scard: Any, context: int) -> list[str]:
     return list(names)
 
 
+def spoken(names: list[str]) -> list[str]:
+    """Those of these readers that pyscard can speak to: it takes names in ASCII. Raises NoReader for none.
+
+    >>> spoken(["ACS ACR122U 00 00", "读卡器 00 00"])
+    ['ACS ACR122U 00 00']
+    """
+    found = [name for name in names if name.isascii()]
+    if names and not found:
+        raise NoReader(f"pyscard takes no name that is not ASCII ({', '.join(names)}); {_RENAME}")
+    return found
+
+
+def is_installed() -> bool:
+    """Whether pcscd is on this machine."""
+    return any(Path(name).exists() for name in _PROGRAMS)
+
+
 def mend() -> str:
     """The line that starts the service here."""
     if sys.platform == "win32":
         return "start it: sc start SCardSvr"
     if sys.platform == "darwin":
         return "plug a reader in: the service starts with it"
-    install = "" if any(Path(name).exists() for name in _PROGRAMS) else "sudo apt-get install pcscd && "
+    install = "" if is_installed() else "sudo apt-get install pcscd && "
     if Path("/run/systemd/system").exists():
         return f"start it: {install}sudo systemctl start pcscd.socket"
     return f"start it: {install}sudo sh -c 'mkdir -p /run/pcscd && exec pcscd --foreground' &"

@@ -24,18 +24,18 @@ class Slot(NamedTuple):
 
 
 def slots() -> list[Slot]:
-    """Every reader. Raises NoReader, with the line that mends it, where the service does not answer."""
+    """Every reader. Raises NoReader, with the line that mends it, where the service does not answer.
+
+    A reader whose name is not ASCII cannot be asked by pyscard: no card is seen in it.
+    """
     scard = service.functions()
     context = service.context(scard)
     try:
         names = service.listed(scard, context)
-        if not names:
-            return []
-        asked = [(name, scard.SCARD_STATE_UNAWARE) for name in names]
-        code, states = scard.SCardGetStatusChange(context, 0, asked)
-        if code:
-            return [Slot(name, None, held=False) for name in names]
-        return [_slot(name, state, bytes(atr)) for name, state, atr in states]
+        asked = [(name, scard.SCARD_STATE_UNAWARE) for name in names if name.isascii()]
+        code, states = scard.SCardGetStatusChange(context, 0, asked) if asked else (0, [])
+        seen = {} if code else {name: _slot(name, state, bytes(atr)) for name, state, atr in states}
+        return [seen.get(name) or Slot(name, None, held=False) for name in names]
     finally:
         scard.SCardReleaseContext(context)
 

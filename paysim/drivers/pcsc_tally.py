@@ -33,6 +33,8 @@ class Tally:
         """The last bit of the count while the service believes that a card is there; None: not known."""
         self._due_s: float | None = None
         """When an empty reader is to be looked into."""
+        self._looked = False
+        """It was, at this count: had the service believed in a card, it would count by the next time."""
 
     def says(self, state: int, at_s: float) -> bool:
         """Takes a reader's state, as SCardGetStatusChange gives it; whether there is a card."""
@@ -40,7 +42,7 @@ class Tally:
         if present:
             self._with_card, self._due_s = count & 1, None
         elif self._due_s is None or count != self._count:
-            self._due_s = at_s if self._sure else at_s + SEEN_S
+            self._due_s, self._looked = at_s if self._sure else at_s + SEEN_S, False
         self._count = count
         return present
 
@@ -51,10 +53,10 @@ class Tally:
 
     def nothing_there(self, at_s: float) -> None:
         """It was looked, and there is no card."""
-        if self._sure:
-            self._due_s = at_s + _AGAIN_S
-        else:
+        if self._looked and not self._sure:
             self._with_card = ~self._count & 1
+        self._looked = True
+        self._due_s = at_s + (_AGAIN_S if self._sure else SEEN_S)
 
     def is_settled(self, state: int) -> bool:
         """Whether the service will let a card be that was found: else it sees it yet, and powers it on."""

@@ -15,8 +15,8 @@ from .driver import SoftCard
 __all__ = ["T0Card", "fetch"]
 
 GET_RESPONSE: Final = 0xC0
-MOST: Final = 65_536
-"""Bytes that are fetched for one command at most."""
+PARTS: Final = 256
+"""Parts of an answer, of 256 bytes each at most, that are fetched."""
 
 _MORE: Final = 0x61
 _WRONG_LE: Final = 0x6C
@@ -26,14 +26,17 @@ _HEADER: Final = 4
 def fetch(send: Callable[[bytes], bytes], command: bytes, *, t0: bool = False) -> bytes:
     """The whole answer to a command APDU: 61xx is fetched, 6Cxx asked again; `send` carries one exchange.
 
-    With `t0`, the Le of a command with data stays behind. What a card says beyond `MOST` bytes is cut.
+    With `t0`, the Le of a command with data stays behind. What a card says in more than `PARTS` parts is cut.
     Source: EMV 4.4 Book 1 9.3.1
     """
-    answer = send(_without_le(command) if t0 else command)
-    if len(answer) == 2 and answer[0] == _WRONG_LE and len(command) > _HEADER:
+    command = _without_le(command) if t0 else command
+    answer = send(command)
+    if len(answer) == 2 and answer[0] == _WRONG_LE and _ends_with_le(command):
         answer = send(command[:-1] + answer[1:])
     data = b""
-    while len(answer) >= 2 and answer[-2] == _MORE and len(data) < MOST:
+    for _ in range(PARTS):
+        if len(answer) < 2 or answer[-2] != _MORE:
+            break
         data += answer[:-2]
         part = send(bytes((command[0] & 0x03, GET_RESPONSE, 0, 0, answer[-1])))
         if len(part) == 2 and part[0] == _WRONG_LE:
@@ -44,11 +47,16 @@ def fetch(send: Callable[[bytes], bytes], command: bytes, *, t0: bool = False) -
     return data + answer
 
 
+def _ends_with_le(command: bytes) -> bool:
+    """Whether it is a short command, and its last byte an Le."""
+    return len(command) == _HEADER + 1 or (
+        len(command) > _HEADER + 1 and command[_HEADER] > 0 and len(command) == _HEADER + 2 + command[_HEADER]
+    )
+
+
 def _without_le(command: bytes) -> bytes:
     """A short command without the Le behind its data; anything else as it is."""
-    if len(command) > _HEADER + 1 and command[_HEADER] and len(command) == _HEADER + 2 + command[_HEADER]:
-        return command[:-1]
-    return command
+    return command[:-1] if len(command) > _HEADER + 1 and _ends_with_le(command) else command
 
 
 class T0Card:
@@ -73,7 +81,7 @@ class T0Card:
             return self._handed(command)
         if len(command) <= _HEADER + 1:
             return self._asked(command)
-        self._of = b""
+        self._waiting = self._of = b""
         command = _without_le(command)
         answer = self._card.respond(command + b"\0")
         if answer == b"\x67\x00":

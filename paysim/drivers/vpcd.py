@@ -18,6 +18,7 @@ from typing import Final
 from paysim.core.errors import LinkClosed, LinkTimeout, NoReader, UsageError
 
 from .driver import SoftCard
+from .pcsc_service import is_installed
 from .t0 import T0Card
 
 __all__ = ["ATRS", "PORT", "CardHost", "exposed", "mend", "warning"]
@@ -50,6 +51,8 @@ _RESET: Final = 0x02
 _GET_ATR: Final = 0x04
 _GET_UID: Final = bytes.fromhex("FFCA0000")
 _CONNECT_S: Final = 5.0
+_ASKED_S: Final = 2.0
+"""How long the reader may take to ask a card for its ATR. Source: pcscd looks every 0.4 s"""
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
 
 Dial = Callable[[tuple[str, int], float | None], socket.socket]
@@ -85,6 +88,7 @@ class CardHost:
         if not 0 < port + slot <= MAX_FRAME:
             raise UsageError(f"a port is 1 to 65535, not {port + slot}")
         self.address = (host, port + slot)
+        self._slot = slot
         self.atr = atr or ATRS[protocol]
         self.uid = (UID if protocol == "T1" else b"") if uid is None else uid
         self.tear_at = tear_at
@@ -107,23 +111,27 @@ class CardHost:
     def insert(self) -> None:
         """Put the card in; it is seen within half a second, once it is served.
 
-        Raises NoReader, with the line that starts the virtual reader, where there is none.
+        Raises NoReader, with the line that starts the virtual reader, where there is none; and where the slot
+        takes no further card.
         """
         if self._socket is not None:
             return
         try:
             connection = self._dial(self.address, _CONNECT_S)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except TimeoutError:
+            raise NoReader(
+                f"the virtual reader at {_named(self.address)} takes no card; {self._taken}"
+            ) from None
         except OSError as error:
             raise NoReader(f"no virtual reader at {_named(self.address)} ({error}); {mend()}") from None
-        connection.settimeout(None)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.commands = 0
         self._socket = connection
         if exposed(self.address[1]):
             self._said(warning(self.address[1]))
 
     def remove(self) -> None:
-        """Take the card out; seen within 30 ms. Nothing where it is not in."""
+        """Take the card out; it is seen within half a second. Nothing where it is not in."""
         with self._lock:
             connection, self._socket = self._socket, None
         if connection is not None:
@@ -137,21 +145,15 @@ class CardHost:
     def serve(self) -> None:
         """Answer until the card is taken out, torn, or the reader goes. Raises NoReader as `insert` does."""
         self.insert()
-        connection = self._socket
-        try:
-            while connection is not None and self._turn(connection):
-                pass
-        except OSError:
-            pass
-        finally:
-            if connection is self._socket:
-                self.remove()
+        self._stay(self._socket)
 
     def start(self) -> None:
         """Insert the card and serve it in a thread of its own, which ends with its stay in the reader."""
         self.stop()
         self.insert()
-        self._thread = threading.Thread(target=self.serve, name="paysim card in vpcd", daemon=True)
+        self._thread = threading.Thread(
+            target=self._stay, args=(self._socket,), name="paysim card in vpcd", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -160,6 +162,33 @@ class CardHost:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
             self._thread = None
+
+    def _stay(self, connection: socket.socket | None) -> None:
+        """What comes by this connection is answered, and nothing by another."""
+        if connection is None:
+            return
+        try:
+            self._look_asked_for(connection)
+            while self._turn(connection):
+                pass
+        except OSError:
+            pass
+        finally:
+            if connection is self._socket:
+                self.remove()
+
+    def _look_asked_for(self, connection: socket.socket) -> None:
+        """Say so where the reader asks nothing: it has accepted the connection, and not yet the card."""
+        connection.settimeout(_ASKED_S)
+        try:
+            connection.recv(1, socket.MSG_PEEK)
+        except TimeoutError:
+            self._said(f"slot {self._slot} of the virtual reader does not see the card; {self._taken}")
+        connection.settimeout(None)
+
+    @property
+    def _taken(self) -> str:
+        return f"another card is in slot {self._slot}: end that one, or take --slot {1 - self._slot}"
 
     # One frame. ---------------------------------------------------------------------------------------
 
@@ -237,7 +266,6 @@ _LIBRARIES: Final = tuple(
     Path(folder, "serial", "libifdvpcd.so")
     for folder in ("/usr/lib/pcsc/drivers", "/usr/lib64/pcsc/drivers", "/usr/local/lib/pcsc/drivers")
 )
-_PROGRAMS: Final = ("/usr/sbin/pcscd", "/usr/bin/pcscd", "/usr/local/sbin/pcscd")
 _LISTENS: Final = "0A"
 
 
@@ -245,7 +273,7 @@ def mend() -> str:
     """The line that starts the virtual reader here."""
     if not sys.platform.startswith("linux"):
         return "build vsmartcard's virtualsmartcard and start the PC/SC service"
-    have = any(map(Path.exists, _LIBRARIES)) and any(Path(name).exists() for name in _PROGRAMS)
+    have = any(map(Path.exists, _LIBRARIES)) and is_installed()
     install = "" if have else "sudo apt-get install pcscd vsmartcard-vpcd && "
     if Path("/run/systemd/system").exists():
         return f"{install}sudo systemctl restart pcscd"

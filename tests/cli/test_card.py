@@ -163,6 +163,31 @@ def test_no_virtual_reader_is_an_error_with_the_line_that_starts_one(paysim: Any
     assert "pcscd" in ran.err
 
 
+def test_what_breaks_while_a_card_is_held_is_no_good_end(keys: Keyring) -> None:
+    from paysim.cli import card as command
+    from paysim.cli.screen import Screen
+
+    class Broken:
+        def insert(self) -> None:
+            pass
+
+        def serve(self) -> None:
+            raise RuntimeError("a mistake of ours")
+
+        def remove(self) -> None:
+            pass
+
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    held = FolderCard(keys, "visa")
+    try:
+        with pytest.raises(RuntimeError, match="of ours"):
+            command._held(Broken(), "nowhere", held, Screen(quiet=True))
+    finally:
+        held.close()
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
 def test_the_keys_folder_is_the_environments_unless_named(
     paysim: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

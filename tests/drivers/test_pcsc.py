@@ -20,6 +20,7 @@ from paysim.core.errors import LinkClosed, LinkError, LinkTimeout, NoReader, Usa
 from paysim.core.outcome import OutcomeKind
 from paysim.drivers.driver import Field
 from paysim.drivers.pcsc import Pcsc, PcscField, kind
+from paysim.drivers.pcsc_status import slots
 from paysim.drivers.vpcd import CardHost
 from paysim.emv.card import Card
 from paysim.sandbox.tap import Tap
@@ -257,22 +258,62 @@ def test_a_daemon_that_stops_in_the_middle_of_a_payment(restarted: Pcscd) -> Non
         assert bench.machine.memory.balance == 10_000 - 990
 
 
-def test_a_reader_is_chosen_by_a_part_of_its_name_in_any_script(restarted: Pcscd) -> None:
-    restarted.rename("读卡器 Čtečka ①")
+def test_a_reader_is_chosen_by_a_part_of_its_name(daemon: Pcscd) -> None:
     driver = Pcsc()
-    assert driver.readers() == list(restarted.names)
+    assert driver.readers() == list(daemon.names)
     for part, names in {
-        "": restarted.names,
-        restarted.friendly[:3]: restarted.names,
-        restarted.friendly.upper(): restarted.names,
-        "00 01": restarted.names[1:],
-        restarted.names[0]: restarted.names[:1],
+        "": daemon.names,
+        daemon.friendly[:3]: daemon.names,
+        daemon.friendly.upper(): daemon.names,
+        "\uff30\uff23\uff24": daemon.names,  # PCD in wide letters
+        "00 01": daemon.names[1:],
+        daemon.names[0]: daemon.names[:1],
     }.items():
         field = driver.open(part)
         assert field.reader == ", ".join(names)
         field.close()
     with pytest.raises(NoReader, match="00 01"):
         driver.open("ACR122U")
+
+
+def test_a_reader_with_a_name_in_another_script_is_named_and_not_taken(restarted: Pcscd) -> None:
+    name = restarted.friendly
+    with benched(restarted, "unionpay") as bench:
+        order = bench.order(990)
+        restarted.rename("读卡器 Čtečka ①")
+        assert Pcsc().readers() == list(restarted.names)
+        assert [slot.reader for slot in slots()] == list(restarted.names)
+        for part in ("", "读卡器", "čtečka"):
+            with pytest.raises(NoReader, match=r"not ASCII .读卡器.*FRIENDLYNAME"):
+                bench.shop.terminal(f"pcsc:{part}").tap(order)
+        assert states(order) == ("CREATED", "CREATED")
+        restarted.rename(name)
+        assert bench.link_tap(order).approved
+        bench.settled()
+
+
+@pytest.mark.parametrize("name", [b"Le\xe7teur", "读卡器".encode() * 20], ids=["latin-1", "cut"])
+def test_a_reader_whose_name_is_no_text_is_a_named_error(restarted: Pcscd, name: bytes) -> None:
+    restarted.rename(name.decode(errors="surrogateescape"))
+    for ask in (Pcsc().readers, Pcsc().open, slots):
+        with pytest.raises(NoReader, match=r"not UTF-8.*FRIENDLYNAME"):
+            ask()
+
+
+def test_a_reader_that_is_unplugged_and_comes_back(restarted: Pcscd) -> None:
+    name = restarted.friendly
+    with benched(restarted, "unionpay") as bench:
+        assert bench.link_tap(bench.order(990)).approved
+        bench.host.stop()
+        restarted.rename("Another")
+        begun = time.monotonic()
+        with pytest.raises(NoReader, match="plug it in"):
+            bench.field.wait(0.3)
+        assert bench.field.removed(0.3)
+        assert time.monotonic() - begun < 5
+        restarted.rename(name)
+        assert bench.link_tap(bench.order(990)).approved
+        bench.settled()
 
 
 def test_of_two_readers_the_one_with_the_card_is_taken(daemon: Pcscd) -> None:

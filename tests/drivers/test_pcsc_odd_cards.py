@@ -13,13 +13,13 @@ from driver_benches import PcscBench
 from pcscd import Pcscd
 
 from paysim.core.errors import LinkClosed, LinkError, LinkTimeout
+from paysim.drivers import vpcd
 from paysim.drivers.driver import Field
 from paysim.drivers.pcsc import Pcsc
-from paysim.drivers.vpcd import ATRS
 from paysim.testing.drivers import GOOD, SELECT, ScriptedCard
 
 WAIT_S = 10.0
-ATR = ATRS["T1"]
+ATR = vpcd.ATRS["T1"]
 _GET_ATR = b"\x04"
 
 Answer = bytes | None
@@ -42,8 +42,10 @@ class OddCard:
 
     def serve(self) -> None:
         try:
-            while len(header := self.connection.recv(2, socket.MSG_WAITALL)) == 2:
-                frame = self.connection.recv(int.from_bytes(header), socket.MSG_WAITALL)
+            while (header := vpcd._read(self.connection, 2)) is not None:
+                frame = vpcd._read(self.connection, int.from_bytes(header))
+                if frame is None:
+                    break
                 if frame == _GET_ATR:
                     answer = self.atrs.pop(0) if self.atrs else self.last
                 else:
@@ -160,8 +162,29 @@ WRONG = {
 def test_a_card_with_a_wrong_atr(atr: bytes, daemon: Pcscd, field: Field, card: OddCard) -> None:
     card.insert([], atr)
     with in_time(), pytest.raises(LinkClosed, match="the card"):
-        field.wait(1.0)
+        field.wait(1.2)
     assert paid_by_the_next(daemon, field, card)
+
+
+def test_a_card_that_promises_for_ever_takes_no_longer_than_a_command_may(daemon: Pcscd) -> None:
+    class Slow(ScriptedCard):
+        def respond(self, command: bytes) -> bytes:
+            time.sleep(0.2)
+            return b"\x00\x61\x01"
+
+    bench = PcscBench(daemon, timeout_s=1)
+    bench.insert(Slow({}))
+    field = bench.driver.open(bench.reader)
+    present = field.wait(WAIT_S)
+    assert present is not None
+    with in_time(), pytest.raises(LinkTimeout):
+        present.link.transceive(SELECT)
+    bench.insert(ScriptedCard({SELECT: GOOD}))
+    present = field.wait(WAIT_S)
+    assert present is not None
+    assert present.link.transceive(SELECT) == GOOD
+    field.close()
+    bench.close()
 
 
 def test_a_card_that_falls_silent_while_two_programs_share_it(daemon: Pcscd) -> None:

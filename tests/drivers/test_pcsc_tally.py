@@ -18,13 +18,23 @@ def told(*rows: tuple[int, int, float]) -> Tally:
     return tally
 
 
-def test_an_empty_reader_that_nobody_knows_is_looked_into_once_and_not_at_once() -> None:
+def test_an_empty_reader_that_nobody_knows_is_looked_into_twice_and_not_at_once() -> None:
     tally = told((5, EMPTY, 1.0))
-    assert not tally.overlooks(1.0 + SEEN_S / 2)
-    assert tally.overlooks(1.0 + SEEN_S)
-    tally.nothing_there(1.0 + SEEN_S)
-    tally.says(5 << 16 | EMPTY, 2.0)
-    assert not tally.overlooks(99.0)
+    for at_s in (1.0, 1.0 + SEEN_S):
+        assert not tally.overlooks(at_s + SEEN_S / 2)
+        assert tally.overlooks(at_s + SEEN_S), "a card may have left since the service looked last"
+        tally.nothing_there(at_s + SEEN_S)
+        tally.says(5 << 16 | EMPTY, at_s + SEEN_S)
+    assert not tally.overlooks(99.0), "it would have counted that"
+
+
+def test_a_reader_that_counts_between_two_looks_is_known_no_better() -> None:
+    tally = told((5, EMPTY, 1.0))
+    tally.nothing_there(1.5)
+    tally.says(6 << 16 | EMPTY, 1.6)
+    assert tally.overlooks(2.5)
+    tally.nothing_there(2.5)
+    assert tally.overlooks(3.0)
 
 
 def test_a_reader_whose_card_was_seen_to_leave_is_empty() -> None:
