@@ -50,9 +50,22 @@ ANSWER_MS: Final = 45 * SECOND_MS
 
 
 class Draft:
-    """The facts of one command, folded as they are added and appended together."""
+    """The facts of one command, folded as they are added and appended together.
 
-    __slots__ = ("_after", "_entries", "_expected", "_journal", "_last", "_then", "_timers", "_touched")
+    `refusal` is an operator's answer that is on no book of its: the shop learns it where the answer comes.
+    """
+
+    __slots__ = (
+        "_after",
+        "_entries",
+        "_expected",
+        "_journal",
+        "_last",
+        "_then",
+        "_timers",
+        "_touched",
+        "refusal",
+    )
 
     def __init__(self, journal: Journal, after: list[Callable[[], None]] | None = None) -> None:
         self._journal = journal
@@ -63,6 +76,7 @@ class Draft:
         self._touched: list[tuple[History, int | None, int, int]] = []
         self._last: History | None = None
         self._then: list[Callable[[], None]] = []
+        self.refusal: Event | None = None
 
     def at_operator(self, history: History, event: Event, key: str = "") -> None:
         """Add a fact to the operator's book; `key`, unless given, is its operation's where money moves."""
@@ -344,22 +358,24 @@ class Engine:
             return True
         position = history.book_version
         fault = self.fault(via, verb, history)
-        message = {"position": position, "via": f"{via} to {verb}" if verb else via}
+        message: dict[str, Any] = {"position": position, "via": f"{via} to {verb}" if verb else via}
         if fault is None:
+            if draft.refusal is not None:
+                draft.at_shop(history, draft.refusal)
             draft.at_shop(history, Event("reached", at_ms, data=message))
             return True
         if fault.action == "delay":
+            if draft.refusal is not None:
+                message["refusal"] = msgspec.to_builtins(draft.refusal)
             self.delay(draft, history, at_ms, fault, message)
         return False
 
     def ask(self, draft: Draft, history: History, ask: operator.Ask) -> None:
-        """Let the operator do a verb; what it refuses without a fact of its own, the shop notes."""
+        """Let the operator do a verb; what it refuses without a fact of its own, its answer says alone."""
         refusal = self.desk_of(history).ask(draft, history, ask)
         if refusal is not None:
             verb = {"verb": ask.verb.value}
-            draft.at_shop(
-                history, Event("refused", ask.at_ms, ask.operation, ask.amount_minor, refusal, data=verb)
-            )
+            draft.refusal = Event("refused", ask.at_ms, ask.operation, ask.amount_minor, refusal, data=verb)
 
     def clear(self, history: History) -> bool:
         """Hand in what a card has paid offline, as a command of its own; False where nothing waits.
@@ -462,6 +478,9 @@ class Engine:
                     Verb(data["ask"]), delayed.operation, delayed.amount_minor, at_ms, data["final"]
                 )
                 self.ask(draft, history, ask)
+        refusal = msgspec.convert(data["refusal"], Event) if "refusal" in data else draft.refusal
+        if refusal is not None and history.shop.operations[refusal.operation].open:
+            draft.at_shop(history, msgspec.structs.replace(refusal, at_ms=at_ms))
         reached = {
             "position": data.get("position", history.book_version),
             "via": "late " + data.get("via", "request"),

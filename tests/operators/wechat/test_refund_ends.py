@@ -401,3 +401,46 @@ def test_an_end_that_the_shop_was_not_told_of_is_found_by_a_query() -> None:
     assert order.operations[-1].status is Status.ABNORMAL
     assert "stranded" in order.timeline()
     assert money(counter) == THEN["ABNORMAL"]
+
+
+@pytest.mark.parametrize("action", ["lose", "delay"])
+def test_a_refusal_whose_answer_does_not_come_is_unknown(action: str) -> None:
+    """The shop noted the refusal all the same, and then could not note that nothing came."""
+    counter = Counter()
+    order = inside(counter)
+    counter.sandbox.faults.add(Fault("answer", action, verb="refund", delay_s=5))
+    refund = order.refund(CNY("12.81"))
+    assert refund.status is Status.UNKNOWN
+    counter.sandbox.advance(seconds=4)
+    assert order.operations[-1].status is Status.UNKNOWN
+    if action == "delay":
+        counter.sandbox.advance(seconds=1)
+        assert order.operations[-1].reason == "over_refund"
+    else:
+        order.query()
+        assert order.operations[-1].passing, "WeChat Pay knows no such refund"
+    counter.sandbox.verify()
+
+
+def test_a_refused_refund_that_comes_late_is_told() -> None:
+    counter = Counter()
+    order = inside(counter)
+    counter.sandbox.faults.add(Fault("request", "delay", verb="refund", delay_s=5))
+    assert order.refund(CNY("12.81")).status is Status.UNKNOWN
+    counter.sandbox.advance(seconds=5)
+    assert order.operations[-1].reason == "over_refund"
+
+
+def test_a_late_refusal_of_what_was_done_since_changes_nothing() -> None:
+    """The timer that delivered it raised, and the clock stood still for good."""
+    counter = Counter()
+    order = inside(counter)
+    counter.sandbox.advance(days=2)  # settled: the fee has left the merchant's account
+    counter.sandbox.faults.add(Fault("answer", "delay", verb="refund", delay_s=4 * 86_400))
+    assert order.refund(key="k").status is Status.UNKNOWN
+    counter.paid(number="T-000002")
+    counter.sandbox.advance(days=2)
+    assert order.refund(key="k").done
+    counter.sandbox.advance(days=3)
+    assert order.operations[-1].done
+    counter.sandbox.verify()
