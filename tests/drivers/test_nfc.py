@@ -138,47 +138,70 @@ def test_nfcpys_reader_gives_a_working_card_time(echo: Echo) -> None:
 
 
 class Wire:
-    """What nfcpy's reader takes for a frontend: our machine, without a radio; frames are lost by a seed."""
+    """What nfcpy's reader takes for a frontend: our machine, without a radio.
+
+    By a seed, frames are lost on either way (`lost`) or heard twice by the card (`twice`), and the card asks
+    for time before it answers (`waits`).
+    """
 
     max_send_data_size = max_recv_data_size = 290
 
-    def __init__(self, card: IsoDep, seed: int, share: float) -> None:
+    def __init__(
+        self, card: IsoDep, seed: int, *, lost: float = 0, twice: float = 0, waits: float = 0
+    ) -> None:
         self._card = card
         self._source = random.Random(seed)
-        self._share = share
+        self._lost, self._twice, self._waits = lost, twice, waits
         self.heard: list[bytes] = []
 
     def exchange(self, data: Any, timeout: float) -> bytearray:
+        by_chance = self._source.random
         for_rats = data[0] == 0xE0
-        if not for_rats and self._source.random() < self._share:
+        if not for_rats and by_chance() < self._lost:
             raise nfc.clf.TimeoutError
-        step = self._card.receive(bytes(data))
-        while isinstance(step, Apdu | Work):
-            if isinstance(step, Apdu):
-                self.heard.append(step.command)
-            step = self._card.answer(self.heard[-1][::-1])
-        if not isinstance(step, Send) or (not for_rats and self._source.random() < self._share):
+        answer = self._said(bytes(data))
+        if by_chance() < self._twice:
+            answer = self._said(bytes(data)) or answer
+        if answer is None or (not for_rats and by_chance() < self._lost):
             raise nfc.clf.TimeoutError
-        return bytearray(step.frame)
+        return bytearray(answer)
+
+    def _said(self, frame: bytes) -> bytes | None:
+        step = self._card.receive(frame)
+        if isinstance(step, Apdu):
+            self.heard.append(step.command)
+        if isinstance(step, Apdu | Work):
+            waits = self._source.random() < self._waits
+            wtxm = self._source.randrange(1, 60)
+            step = self._card.extend(wtxm) if waits else self._card.answer(self.heard[-1][::-1])
+        return step.frame if isinstance(step, Send) else None
 
 
-def test_nfcpys_reader_over_a_bad_wire() -> None:
-    """Thousands of commands and chained answers, every twentieth frame lost; done once each."""
+WIRES = {
+    "loses": {"lost": 0.05},
+    "repeats": {"twice": 0.5},
+    "waits": {"waits": 0.5},
+    "does all of it": {"lost": 0.02, "twice": 0.2, "waits": 0.2},
+}
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_nfcpys_reader_over_a_bad_wire(wire: str) -> None:
+    """Thousands of commands and answers, chained both ways: each is done once, and the answer is its own."""
     source, failed = random.Random(4), 0
     for seed in range(count(2_000)):
-        wire = Wire(IsoDep(Ats(fsc=64)), seed, 0.05)
-        target = nfc.clf.RemoteTarget("106A", sdd_res=nfc_card.UID)
-        frontend: Any = wire
-        frontend.target = target
-        tag = nfc.tag.tt4.Type4ATag(frontend, target)
+        frontend: Any = Wire(IsoDep(Ats(fsc=64)), seed, **WIRES[wire])
+        frontend.target = nfc.clf.RemoteTarget("106A", sdd_res=nfc_card.UID)
+        tag = nfc.tag.tt4.Type4ATag(frontend, frontend.target)
         sent = [source.randbytes(source.choice((4, 61, 62, 200, 600))) for _ in range(5)]
         try:
             for command in sent:
                 assert bytes(tag.transceive(command)) == command[::-1]
-        except nfc.tag.tt4.Type4TagCommandError:
-            failed += 1  # it gives up after six losses in a row, or in the middle of a chain
-        assert wire.heard == sent[: len(wire.heard)]
+        except (nfc.tag.tt4.Type4TagCommandError, nfc.clf.TimeoutError):
+            failed += 1  # it gives up after six losses in a row, in the middle of a chain, at a lost S(WTX)
+        assert frontend.heard == sent[: len(frontend.heard)]
     assert failed < count(2_000) / 2
+    assert not failed or "lost" in WIRES[wire]
 
 
 # The field goes, the card goes. ---------------------------------------------------------------------------
