@@ -3,8 +3,8 @@
 nfcpy's drivers select the card and carry frames; the rest of ISO-DEP is `emv.isodep`. The chips' drivers
 answer RATS by themselves, with our ATS; over UDP we do.
 
-Source: nfcpy 1.0.4. Assumed: a reader that does not say the size of its frames takes 256 bytes (EMV wants
-it so), as far as the chip can.
+Source: nfcpy 1.0.4. Assumed: a reader whose RATS no driver tells takes frames of 256 bytes (EMV wants it so),
+as far as the chip can send them.
 """
 
 from __future__ import annotations
@@ -88,6 +88,8 @@ class CardHost:
         self._failed = 0
         self._late: bytes | None = None
         """The response that waits for the reader to grant the time that it was asked for."""
+        self._rats = b""
+        """The frame that a PN53x was selected with."""
         self._frontend: Any = None
         self._thread: threading.Thread | None = None
 
@@ -109,6 +111,7 @@ class CardHost:
         frontend = opened(self.reader)
         if is_radio(self.reader):
             frontend.device.be_card()
+        self._overhear(frontend.device)
         most = min(frontend.max_recv_data_size + _EDC, MAX_FRAME)
         self._machine = IsoDep(self._ats._replace(fsc=FRAME_SIZES[frame_size_index(most)]))
         self._frontend = frontend
@@ -260,10 +263,23 @@ class CardHost:
         self._late = response
         return _NOTHING
 
+    def _overhear(self, device: Any) -> None:
+        """Keep the RATS that nfcpy's driver for PN53x answers, and says nothing of."""
+        begin = getattr(device, "_init_as_target", None)
+        if begin is None:
+            return
+
+        def begun(*about: Any) -> Any:
+            heard = begin(*about)
+            self._rats = bytes(heard[1:])
+            return heard
+
+        device._init_as_target = begun
+
     def _frame_size(self, frontend: Any, target: Any) -> int:
-        """The reader's, where the driver has answered RATS; not all say what the reader asked for."""
+        """The reader's, where the driver has answered RATS."""
         try:
-            asked = Rats.decode(bytes(target.rats_cmd or b"")).fsd
+            asked = Rats.decode(bytes(target.rats_cmd or self._rats)).fsd
         except DecodeError:
             asked = MAX_FRAME
         return min(asked, int(frontend.max_send_data_size) + _EDC)
