@@ -2,9 +2,12 @@
 
 A fee stands on the day of the payment in the trade bill, and on the day of settlement in the money bill, when
 the ledger takes it; a refund before settlement gives its share back, one after settlement does not. A bill
-says what the books said at the hour when it was made, however late it is asked for.
+says what the books said at the hour when it was made, however late it is asked for. A refund is on the trade
+bill of the day when it was taken, FAIL or CHANGE where it was closed or is abnormal; what a closed one gives
+back is on the money bill.
 Source: WeChat Pay merchant documentation, trade bill, money bill, downloading; facts/wechat 2.2
-Assumed: the fee's rounding (half up to the fen) and that it is not given back after settlement.
+Assumed: the fee's rounding (half up to the fen) and that it is not given back after settlement, nor taken of
+what a refund that is closed then brings back; that a closed refund counts in the trade bill's sums.
 """
 
 from __future__ import annotations
