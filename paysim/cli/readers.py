@@ -111,19 +111,23 @@ class _Service:
     """The readers of the smart card service, which knows what lies in them: no card is disturbed."""
 
     def __init__(self, part: str) -> None:
-        self._part = part.casefold()
+        self._part = part
 
     def look(self) -> _View:
         from paysim.drivers.pcsc import kind
         from paysim.drivers.pcsc_status import slots
 
         view: _View = {}
-        for slot in slots():
-            if self._part not in slot.reader.casefold():
+        found = slots()
+        for slot in found:
+            if self._part.casefold() not in slot.reader.casefold():
                 continue
             words = "" if slot.atr is None else kind(slot.atr) if slot.atr else "a card that does not answer"
             held = ", held by another program" if slot.held else ""
             view[f"pcsc:{slot.reader}"] = _Seen(words and words + held, "", (slot.atr or b"").hex().upper())
+        if found and not view:
+            there = ", ".join(slot.reader for slot in found)
+            raise NoReader(f"no reader has {self._part!r} in its name; there are {there}")
         return view
 
     def close(self) -> None:
@@ -158,6 +162,8 @@ class _Fields:
         except PaysimError as error:
             if name in self._fields:
                 self._fields.pop(name).close()
+            if isinstance(error, NoReader) and self._rest:  # nobody but the prompt says that there is one
+                raise
             return _Seen(trouble=str(error))
         if card is None:
             return _Seen()

@@ -72,6 +72,21 @@ def test_no_reader_is_1_and_says_what_mends_it(paysim: Any, monkeypatch: pytest.
     }
 
 
+def test_a_reader_that_is_named_and_not_there_is_none(paysim: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    see(monkeypatch, Slot("ACS ACR122U 00 00", None, held=False))
+    ran = paysim("readers", "--driver", "pcsc:omnikey")
+    assert (ran.code, ran.err) == (1, "")
+    assert ran.out == (
+        "no reader\n  pcsc:omnikey: no reader has 'omnikey' in its name; there are ACS ACR122U 00 00\n"
+    )
+    needs_nfcpy()
+    ran = paysim("readers", "--driver", "nfc:usb:nowhere", "--json")
+    assert (ran.code, ran.json["readers"]) == (1, [])
+    assert "no reader at usb:nowhere" in ran.json["troubles"]["nfc:usb:nowhere"]
+    mixed = paysim("readers", "--driver", "nfc:usb:nowhere", "--driver", "pcsc", "--json")
+    assert (mixed.code, len(mixed.json["readers"])) == (0, 1)
+
+
 def test_a_driver_that_does_not_exist_is_wrong_usage(paysim: Any) -> None:
     ran = paysim("readers", "--driver", "bluetooth")
     assert (ran.code, ran.out, ran.err.count("\n")) == (64, "", 1)
