@@ -48,10 +48,16 @@ OWN_DIGITS: Final = (0x9F1F, 0x9F20)
 CERTIFICATES: Final = (0x9F46, 0x9F2D)
 PIN_DATA: Final = 0x99
 FILE_LOCATOR: Final = 0x94
+CVM_LIST: Final = 0x8E
 LISTS: Final = (0x8C, 0x8D, 0x97, 0x9F38, 0x9F49, 0x9F4F)
 
 SIGNED: Final = (0x90, 0x93, 0x9F4B)
 _LEAST_RSA: Final = 64
+
+_METHODS: Final = frozenset((*range(6), 0x1E, 0x1F))
+_CONDITIONS: Final = range(10)
+_MOST_MINOR: Final = 0xFFFFFF
+"""What a CVM list has. Source: EMV 4.4 Book 3 Annex C3. Assumed: amounts of more are none"""
 
 _TEXT: Final = ("an", "ans")
 _WHOLE: Final = range(13, 20)
@@ -202,7 +208,7 @@ def _of_value(
 def _search(tag: int, value: bytes, known: Collection[str]) -> Search:
     """How numbers are looked for in a value: not where its digits are something else."""
     rows = [row for row in _rows(tag) if row.least <= len(value) <= row.most]
-    other = _locates(tag, value) or _says(rows, value) or (tag in SIGNED and len(value) >= _LEAST_RSA)
+    other = _lists(tag, value) or _says(rows, value) or (tag in SIGNED and len(value) >= _LEAST_RSA)
     return Search(known, checked=not other, anything=not rows)
 
 
@@ -256,12 +262,18 @@ def _says(rows: Iterable[Tag], value: bytes) -> bool:
     return not (bare.isdigit() and len(bare) in _WHOLE)
 
 
-def _locates(tag: int, data: bytes) -> bool:
-    """Whether a value is a file locator, and not only called so."""
+def _lists(tag: int, value: bytes) -> bool:
+    """Whether a value is a file locator or a CVM list, and not only called so."""
     try:
-        return tag == FILE_LOCATOR and bool(formats.decode_afl(data))
+        if tag == FILE_LOCATOR:
+            return bool(formats.decode_afl(value))
+        if tag != CVM_LIST:
+            return False
+        found = formats.decode_cvm_list(value)
     except DecodeError:
         return False
+    known = all(rule.code & 0x3F in _METHODS and rule.condition in _CONDITIONS for rule in found.rules)
+    return known and max(found.x_minor, found.y_minor) <= _MOST_MINOR
 
 
 def _commands(data: bytes) -> bool:

@@ -162,6 +162,13 @@ def test_a_file_locator_stays_whole_though_its_digits_may_pass_for_a_number() ->
     assert masking.value(0x94, bytes.fromhex(locator), [locator]) != locator, "it is a number that is known"
 
 
+def test_a_cvm_list_stays_whole_though_its_amounts_may_pass_for_a_number() -> None:
+    found = "0000006400000000420302061F00"
+    assert masking.value(0x8E, bytes.fromhex(found)) == found
+    for number in (PAN + "4203", "FF" + PAN + "FF", PAN[:-4] + "61434203"):
+        assert not gives_away(masking.value(0x8E, bytes.fromhex(number)))
+
+
 def test_labels_commands_and_signatures_stay_whole_though_their_digits_may_pass_for_a_number() -> None:
     for text in (
         "500B5649534120435245444954",  # VISA CREDIT
