@@ -189,6 +189,7 @@ class CardHost:
         except failures() as error:
             self._failed += 1
             if self._failed == _MOST_FAILED:
+                self._failed = 0
                 raise NoReader(f"{self.reader} fails again and again ({error}); {MEND}") from None
             time.sleep(_PAUSE_S)
             return None
