@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -65,6 +66,55 @@ def test_a_card_comes_back_by_itself_when_the_daemon_does(stoppable: Pcscd, benc
     assert card.end() == 0
     with opened(Keyring(bench.keys)) as sandbox:
         assert earned(sandbox) == 3 * 1280
+
+
+def test_a_card_whose_process_is_stopped_is_a_named_error_in_time(stoppable: Pcscd, bench: Bench) -> None:
+    """Ctrl-Z in the card's shell: it is there, and says nothing."""
+    card = bench.card("visa")
+    assert bench.tap("--amount", "9.90").returncode == 0
+    card.child.send_signal(signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        tapped = bench.tap("--amount", "9.90")
+        assert time.monotonic() - begun < 20
+        assert tapped.returncode == 1, tapped.stdout
+        assert tapped.stderr == "paysim: the card does not answer; take it away\n"
+    finally:
+        card.child.send_signal(signal.SIGCONT)
+    assert bench.tap("--amount", "9.90").returncode == 0
+    with opened(Keyring(bench.keys)) as sandbox:
+        assert earned(sandbox) == 2 * 990
+
+
+# Two cards. -------------------------------------------------------------------------------------------------
+
+
+def test_two_cards_in_two_slots_pay_at_once(stoppable: Pcscd, bench: Bench) -> None:
+    cards = [
+        bench.card("visa", "--slot", "0", "--protocol", "T1", "--tear-at", "4"),
+        bench.card("unionpay", "--slot", "1", "--protocol", "T0", "--tear-at", "5"),
+    ]
+    tap = (*PAYSIM, "tap", "--keys", str(bench.keys), "--amount", "9.90", "--wait", "30", "--json")
+    shells = [bench.shell(*tap, "--driver", f"pcsc:{name}") for name in stoppable.names]
+    for shell in shells:
+        assert shell.child.wait(60) == 0, shell.out
+        assert '"state": "CAPTURED"' in shell.out
+    assert all("torn out of the field" in card.out for card in cards)
+    with opened(Keyring(bench.keys)) as sandbox:
+        assert earned(sandbox) == 2 * 990
+
+
+def test_a_second_card_in_a_slot_waits_until_the_first_is_gone(stoppable: Pcscd, bench: Bench) -> None:
+    first = bench.card("visa")
+    second = bench.card("unionpay")
+    second.until("another card is in slot 0")
+    tapped = bench.tap("--amount", "9.90")
+    assert "alice-visa" in first.out
+    assert tapped.returncode == 0
+    assert "GET PROCESSING OPTIONS" in first.out
+    assert first.end() == 0
+    assert bench.tap("--amount", "9.90").returncode == 0
+    assert "GET PROCESSING OPTIONS" in second.out
 
 
 # A terminal that holds the reader meanwhile. ----------------------------------------------------------------
