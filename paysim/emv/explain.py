@@ -16,7 +16,7 @@ Source: EMV 4.4 Book 3 Annex A, Annex C; Book 1 11 and Book 3 6.5 (commands)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from paysim.codec import dol, tlv
@@ -41,6 +41,7 @@ _COMMAND_TEMPLATE: Final = 0x83
 _FORMAT_1: Final = 0x80
 _SCRIPT_COMMAND: Final = 0x86
 _ISSUER_APPLICATION_DATA: Final = 0x9F10
+_NUMBER: Final = "not shown: there may be a card number in it"
 
 
 class Explained(NamedTuple):
@@ -65,15 +66,16 @@ class Explained(NamedTuple):
 class Reading:
     """What is known while the bytes of one card are explained, in their order.
 
-    `kernel` is whose meaning of a tag holds, 0 where nobody knows; a selected application sets it.
+    `kernel` is whose meaning of a tag holds, 0 where nobody knows; a selected application sets it. `known`
+    are card numbers that are masked from the beginning on.
     """
 
-    def __init__(self, kernel: int = 0, *, keep_pan: bool = False) -> None:
+    def __init__(self, kernel: int = 0, *, keep_pan: bool = False, known: Iterable[str] = ()) -> None:
         self.kernel = kernel
         self.keep_pan = keep_pan
         self._currency = 0
         self._lists: dict[int, bytes] = {}
-        self._numbers: set[str] = set()
+        self._numbers: set[str] = set(known)
         self._asked: Command | None = None
         self._generated = False
 
@@ -84,9 +86,11 @@ class Reading:
     # Data objects. ----------------------------------------------------------------------------
 
     def value(self, tag: int, data: bytes) -> Explained:
-        """A data object that is no template."""
+        """A data object that is no template; one that may hold a card number says nothing but what it is."""
         self._learn(tag, data)
-        row = look_up(tag, self.kernel)
+        row, shown = look_up(tag, self.kernel), self._shown(tag, data)
+        if not self.keep_pan and masking.MASK in shown and tag not in masking.HOLDERS:
+            return Explained(tag, _name(tag, row), shown, (_NUMBER,))
         known = Known(self.kernel, self._currency, self.keep_pan)
         said = words_of(tag, data, row, known)
         inside = tuple(Explained(0, part.name, part.value, part.words) for part in said.parts)
@@ -96,7 +100,8 @@ class Reading:
             faults += wrong
         elif tag == _SCRIPT_COMMAND:
             inside = (self._script(data),)
-        return Explained(tag, _name(tag, row), self._shown(tag, data), said.words, inside, faults)
+        words = tuple(map(self._words, said.words))
+        return Explained(tag, _name(tag, row), shown, words, inside, tuple(map(self._words, faults)))
 
     def objects(self, data: bytes) -> tuple[Explained, ...]:
         """The data objects in these bytes; where they end to be any, the last node says why."""
@@ -123,6 +128,9 @@ class Reading:
         if tag == masking.PIN_DATA:
             return masking.MASK * (2 * len(data))
         return data.hex().upper() if self.keep_pan else masking.value(tag, data, self._numbers)
+
+    def _words(self, words: str) -> str:
+        return words if self.keep_pan else masking.text(words, self._numbers)
 
     def _entries(self, data: bytes) -> tuple[tuple[Explained, ...], tuple[str, ...]]:
         """What a list asks for: its tags, and as words how many bytes of each; and what is wrong with it."""
@@ -152,10 +160,11 @@ class Reading:
             return Explained(0, name, self.hex(data), (), raw)
         if named.secret:
             return Explained(0, named.name, self._without_data(data, asked), named.about(asked))
+        words = tuple(map(self._words, named.about(asked)))
         if named.selects and asked.data[:5] in KERNELS_BY_RID:
             self.kernel, self._generated = KERNELS_BY_RID[asked.data[:5]], False
         inside = self._data_of(asked, named) if asked.data and not named.selects else ()
-        return Explained(0, named.name, self.hex(data), named.about(asked), inside)
+        return Explained(0, named.name, self.hex(data), words, inside)
 
     def response(self, data: bytes) -> Explained:
         """The answer to the last command: what its status word says, and its data."""

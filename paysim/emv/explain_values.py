@@ -12,7 +12,7 @@ from paysim.codec import formats, tlv
 from paysim.codec.bits import explain
 from paysim.codec.tags import Tag, look_up
 from paysim.core.errors import DecodeError
-from paysim.core.money import CURRENCIES, Money
+from paysim.core.money import CURRENCIES, MAX_MINOR, Money
 
 from . import masking
 from .explain_issuer_data import Part, issuer_parts
@@ -96,8 +96,11 @@ def _digits(data: bytes, row: Tag, known: Known) -> Words:
     return (masking.digits(found) if row.number == masking.PAN else masking.MASK * len(found),)
 
 
-def _letters(data: bytes, _row: Tag, _known: Known) -> Words:
-    return (formats.decode_an(data),)
+def _letters(data: bytes, row: Tag, known: Known) -> Words:
+    text = formats.decode_an(data)
+    if known.keep_pan or row.number not in masking.HOLDERS:
+        return (text,)
+    return (f"{len(text)} characters",)
 
 
 def _text(data: bytes, row: Tag, known: Known) -> Words:
@@ -175,9 +178,11 @@ def _currency(number: int) -> str:
 
 
 def _money(minor: int, known: Known) -> str:
-    """An amount with its currency; where nobody knows it, with two decimals (Assumed)."""
+    """An amount with its currency; where nobody knows it, or has so much, with two decimals (Assumed)."""
     code = _BY_NUMERIC.get(known.currency)
-    return str(Money(code, minor)) if code else f"{minor // 100}.{minor % 100:02}"
+    if code and minor <= MAX_MINOR:
+        return str(Money(code, minor))
+    return f"{minor // 100}.{minor % 100:02}"
 
 
 def _binary_money(data: bytes, known: Known) -> Words:

@@ -11,9 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from paysim.codec import formats
 from paysim.codec.status_words import describe
-from paysim.core.errors import UsageError
 from paysim.crypto.ca_keys import CaKey
 
 from . import masking
@@ -29,8 +27,6 @@ _PDOL: Final = 0x9F38
 _CURRENCY: Final = 0x9F42
 _MAC: Final = "MAC "
 _PERHAPS: Final = "not shown: there may be a cryptogram among them"
-_NUMBER: Final = "not shown: there may be a card number in it"
-_HOLDER: Final = "not shown: it says who holds the card"
 _SIGNED: Final = (0x9F37, 0x9F02, 0x5F2A)
 """What the reader gives to the card's signature."""
 
@@ -153,9 +149,7 @@ class _Shown:
         self._found = found
         self._numbers = numbers
         self._keep_pan = keep_pan
-        self._reading = Reading(found.kernel, keep_pan=keep_pan)
-        for number in numbers:
-            self._reading.value(masking.PAN, formats.encode_cn(number))
+        self._reading = Reading(found.kernel, keep_pan=keep_pan, known=numbers)
         if _CURRENCY in found.objects:
             self._reading.value(_CURRENCY, found.objects[_CURRENCY])
 
@@ -209,29 +203,17 @@ class _Shown:
         kept = without_cryptogram(data + b"\x90\x00")[:-2]
         if data and not kept:
             return (Explained(0, "no data objects", "", (f"{len(data)} bytes, {_PERHAPS}",)),)
-        try:
-            return tuple(map(self._plain, self._reading.objects(kept)))
-        except UsageError as error:  # more than any sum of money has
-            return (self._plain(Explained(0, "not explained", self._reading.hex(kept), (str(error),))),)
+        return tuple(map(self._plain, self._reading.objects(kept)))
 
     def _value(self, tag: int, value: bytes) -> Explained:
-        try:
-            return self._plain(self._reading.value(tag, value))
-        except UsageError as error:
-            name = "not explained"
-            return self._plain(Explained(tag, name, masking.value(tag, value, self._numbers), (str(error),)))
+        return self._plain(self._reading.value(tag, value))
 
     def _plain(self, node: Explained) -> Explained:
-        """The node without what is withheld, and with nothing in its words that is masked in its hex."""
+        """The node without what is withheld."""
         if node.tag in WITHHELD or node.name.startswith(_MAC):
             return Explained(node.tag, WITHHELD.get(node.tag, node.name), "", ("not kept",))
         inside = tuple(map(self._plain, node.inside))
-        if self._keep_pan:
-            return node._replace(inside=inside)
-        if masking.MASK in node.value and node.tag not in masking.HOLDERS:
-            return Explained(node.tag, node.name, node.value, (_NUMBER,))
-        words = tuple(map(self._words, node.words)) if node.tag not in masking.PERSONAL else (_HOLDER,)
-        return node._replace(words=words, inside=inside, faults=tuple(map(self._words, node.faults)))
+        return node._replace(inside=inside)
 
     def _words(self, words: str) -> str:
         return words if self._keep_pan else masking.text(words, self._numbers)

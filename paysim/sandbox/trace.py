@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from paysim.codec.bits import explain
-from paysim.drivers.dialogue import Exchange
+from paysim.drivers.dialogue import Exchange, numbers
 from paysim.emv.explain import Explained, Reading
 from paysim.emv.outcome import Cvm, Result, Status
 
@@ -63,7 +63,8 @@ class _Place(NamedTuple):
 
 def lines(trace: Iterable[Exchange], *, keep_pan: bool = False, width: int = WIDTH) -> Iterator[Line]:
     """The lines of a trace, in its order."""
-    reading = Reading(keep_pan=keep_pan)
+    trace = tuple(trace)
+    reading = Reading(keep_pan=keep_pan, known=numbers(trace))
     at = _Place()
     for one in trace:
         if one.kind == "command":
@@ -85,7 +86,8 @@ def objects(trace: Iterable[Exchange], *, keep_pan: bool = False) -> Iterator[di
 
     `at_us` is when it was, in microseconds from the tap's beginning.
     """
-    reading = Reading(keep_pan=keep_pan)
+    trace = tuple(trace)
+    reading = Reading(keep_pan=keep_pan, known=numbers(trace))
     for one in trace:
         head = {"kind": one.kind, **({"at_us": one.at_us} if one.kind in _TIMED else {})}
         if one.kind == "command":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -290,6 +291,9 @@ def test_a_number_is_masked_where_nobody_expects_it(rows: dict[str, str], named:
         script["B2:1:5"] = hexed(((0x70, ((0x5A, PACKED),)),))
     looked = Looked(scripted(script), allow_gpo=True)
     assert not seen(looked.shown() + looked.json()), looked.words()
+    kept = looked.exchanges()
+    assert not seen(trace.text(kept, width=10_000)), trace.text(kept)
+    assert not seen(json.dumps(list(trace.objects(kept))))
     if "A8" not in rows:  # what may be a cryptogram is not kept either way
         assert seen(Looked(scripted(script), allow_gpo=True, keep_pan=True).shown())
 
