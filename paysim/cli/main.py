@@ -206,8 +206,8 @@ command that was not recorded the answer to the one most like it; --strict ends 
 
 With --driver the card is whatever is held to a real reader. One of our own (paysim card) pays; a stranger's
 is read with SELECT, GET DATA and READ RECORD alone, and nothing is charged; --allow-gpo asks it for GET
-PROCESSING OPTIONS too, amount zero, online only. Without --amount any card is only read. --record masks the
-number of a card that was read, unless --keep-pan.
+PROCESSING OPTIONS too, amount zero, online only. Without --amount any card is only read. Number, name and
+account of a card that was read are masked in its record, too, unless --keep-pan.
 
 Exit codes: 0 paid (a replay: approved, as recorded), 1 declined, not decided, or not as recorded, 2 no such
 card, or none came, 3 a card was read and nothing charged (a replay: as recorded), 64 wrong usage.
@@ -289,7 +289,7 @@ def _tap(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--card", default="", metavar="NAME", help="the card's profile: unionpay, visa, ...")
     parser.add_argument("--amount", default="", metavar="CNY", help="what is to be paid, say 9.90")
     parser.add_argument("--trace", action="store_true", help="each APDU explained, each decision and why")
-    parser.add_argument("--keep-pan", action="store_true", help="show card numbers whole")
+    parser.add_argument("--keep-pan", action="store_true", help="show card numbers whole, and names")
     parser.add_argument("--pin", metavar="DIGITS", help="what is typed as the PIN (the right one)")
     parser.add_argument("--record", default="", metavar="FILE", help="write every frame down, with its time")
     parser.add_argument("--replay", default="", metavar="FILE", help="play what was recorded, without a card")

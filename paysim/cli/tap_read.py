@@ -61,8 +61,7 @@ class Inspector:
         step: Step = inspection.start()
         while not isinstance(step, Done) and not (pays and inspection.ours):
             if isinstance(step, Warn):
-                self._screen.head(step.words)
-                self._screen.flush()
+                self._warn(step.words)
                 step = inspection.go_on()
             else:
                 step = _answered(inspection, recorder, step.command)
@@ -92,6 +91,14 @@ class Inspector:
         if arguments.replay:
             found["differences"] = [one._asdict() for one in differences]
         screen.result(found | tap.traced(look.record.trace, arguments))
+
+    def _warn(self, words: str) -> None:
+        """Said before it happens, and to whoever reads no words on stdout, too."""
+        if self._screen.silent:
+            self._screen.complain(words)
+        else:
+            self._screen.head(words)
+            self._screen.flush()
 
     def _node(self, node: Explained) -> None:
         for line in trace.node_lines(node, 2, tap.width()):

@@ -217,6 +217,13 @@ def test_gpo_is_announced_before_it_is_asked(meets: Any, capsys: pytest.CaptureF
     assert "9F26  Application Cryptogram: not kept" in ran.out
 
 
+@pytest.mark.parametrize("silent", ["--json", "--quiet"])
+def test_gpo_is_announced_on_stderr_where_stdout_is_for_programs(silent: str, meets: Any) -> None:
+    ran = meets(Present(stranger()), more=("--allow-gpo", silent))
+    assert "the card's transaction counter rises by one" in ran.err
+    assert "rises by one" not in ran.out
+
+
 def test_a_strangers_number_is_masked_unless_it_is_to_be_kept(meets: Any) -> None:
     from emv_cards import made
 
