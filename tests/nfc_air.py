@@ -16,9 +16,13 @@ from paysim.drivers.nfc_card import CardHost
 
 
 def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """A port that nobody listens at, and that has no name: nfcpy's own driver stumbles over those."""
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as found:
+            found.bind(("127.0.0.1", 0))
+            address = found.getsockname()
+        if socket.getnameinfo(address, socket.NI_NUMERICHOST)[1] == str(address[1]):
+            return int(address[1])
 
 
 class Echo:

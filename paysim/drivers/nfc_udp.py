@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import time
 from binascii import unhexlify
+from socket import gethostbyname
 from typing import Any, Final
 
 import nfc.clf
@@ -64,11 +65,13 @@ class Radio(nfc.clf.udp.Device):  # type: ignore[misc]  # nfcpy has no types
     socket: Any
 
     def __init__(self, host: str, port: int) -> None:
-        try:
-            super().__init__(host, port)
-        except (OSError, UnicodeError) as error:
-            raise NoReader(f"udp:{host}:{port}: {error}; name a host that this machine knows") from None
         self._path = f"udp:{host}:{port}"
+        try:
+            self.addr = gethostbyname(host), port  # nfcpy's own stumbles over ports that have names
+        except (OSError, UnicodeError) as error:
+            raise NoReader(f"{self._path}: {error}; name a host that this machine knows") from None
+        self.socket = None
+        self._create_socket()
         self._vendor_name, self._device_name, self._chipset_name = "nfcpy", "radio", "UDP"
         self.patience_s: float | None = None
         self._is_card = False
