@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from paysim.codec.apdu import Response
 from paysim.core.errors import DecodeError, LinkClosed, LinkTimeout, NoReader, UsageError
+from paysim.drivers.driver import UnfitReader
 from paysim.emv.explain import Reading
 from paysim.emv.masking import digits
 from paysim.emv.profile import PROFILES
@@ -196,6 +197,8 @@ def _served(host: _Host, stopped: threading.Event, failures: list[Exception], sc
                     _said(screen, "       held there again")
                 waiting = False
                 host.serve()
+            except UnfitReader:
+                raise
             except NoReader as error:
                 if not waiting:
                     with suppress(OSError):

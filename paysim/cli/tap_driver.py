@@ -142,6 +142,8 @@ def _met(visit: _Visit, inspector: Inspector, *, pays: bool) -> Look | None:
 
 def _nobody(arguments: Namespace, screen: Screen) -> int:
     text = f"no card came within {arguments.wait:g} seconds"
+    if arguments.driver.startswith("nfc:udp:"):
+        text += f"; `paysim card --profile visa --driver {arguments.driver}` holds one there"
     screen.complain(text)
     screen.result({"error": text})
     return NO_CARD

@@ -40,12 +40,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from paysim.core.errors import NoReader
+
 from .dialogue import CardLink
 
-__all__ = ["TIMEOUT_S", "Driver", "Field", "Present", "SoftCard"]
+__all__ = ["TIMEOUT_S", "Driver", "Field", "Present", "SoftCard", "UnfitReader"]
 
 TIMEOUT_S = 5.0
 """How long a link waits for an answer, unless its driver says otherwise. Assumed"""
+
+
+class UnfitReader(NoReader):
+    """This reader cannot do what is asked of it, and will not tomorrow: nobody need wait."""
 
 
 @dataclass(frozen=True, slots=True)

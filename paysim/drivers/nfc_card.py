@@ -18,7 +18,7 @@ from paysim.codec.isodep import FRAME_SIZES, MAX_FRAME, Ats, Rats, frame_size_in
 from paysim.core.errors import DecodeError, LinkClosed, LinkTimeout, NoReader, UsageError
 from paysim.emv.isodep import MAX_RESPONSE, Apdu, Halt, IsoDep, Send, Silence, Step, Work
 
-from .driver import SoftCard
+from .driver import SoftCard, UnfitReader
 from .nfc_frontend import MEND, close, failures, faults, is_radio, losses, nfcpy, opened
 
 __all__ = ["UID", "CardHost"]
@@ -125,7 +125,8 @@ class CardHost:
     def serve(self) -> None:
         """Answer until the card is taken away or torn.
 
-        Raises NoReader as `insert` does, where the chip cannot be a card, and where it is gone or broken.
+        Raises NoReader as `insert` does and where the reader is gone or broken, UnfitReader where its chip
+        cannot be a card.
         """
         self.insert()
         frontend = self._frontend
@@ -185,7 +186,7 @@ class CardHost:
         try:
             found = frontend.listen(target, _LISTEN_S)
         except (clf.UnsupportedTargetError, NotImplementedError):
-            raise NoReader(f"{self.reader}: this chip cannot be a card; see the README's table") from None
+            raise UnfitReader(f"{self.reader}: this chip cannot be a card; see the README's table") from None
         except failures() as error:
             self._failed += 1
             if self._failed == _MOST_FAILED:

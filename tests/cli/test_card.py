@@ -13,6 +13,7 @@ import pytest
 from bench_shells import PAYSIM, Bench, free_udp_port, needs_nfcpy
 
 from paysim.core.errors import ConfigError, LinkClosed, LinkTimeout, UsageError
+from paysim.drivers.driver import UnfitReader
 from paysim.emv.memory import Memory
 from paysim.emv.profile import PROFILES
 from paysim.sandbox.folder import FolderCard, holder, opened
@@ -163,7 +164,12 @@ def test_no_virtual_reader_is_an_error_with_the_line_that_starts_one(paysim: Any
     assert "pcscd" in ran.err
 
 
-def test_what_breaks_while_a_card_is_held_is_no_good_end(keys: Keyring) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("a mistake of ours"), UnfitReader("usb: this chip cannot be a card")],
+    ids=["mistake", "chip"],
+)
+def test_what_never_gets_better_while_a_card_is_held_ends_it(error: Exception, keys: Keyring) -> None:
     from paysim.cli import card as command
     from paysim.cli.screen import Screen
 
@@ -172,7 +178,7 @@ def test_what_breaks_while_a_card_is_held_is_no_good_end(keys: Keyring) -> None:
             pass
 
         def serve(self) -> None:
-            raise RuntimeError("a mistake of ours")
+            raise error
 
         def remove(self) -> None:
             pass
@@ -180,7 +186,7 @@ def test_what_breaks_while_a_card_is_held_is_no_good_end(keys: Keyring) -> None:
     before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     held = FolderCard(keys, "visa")
     try:
-        with pytest.raises(RuntimeError, match="of ours"):
+        with pytest.raises(type(error), match=str(error)):
             command._held(Broken(), "nowhere", held, Screen(quiet=True))
     finally:
         held.close()
