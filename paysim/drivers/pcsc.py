@@ -95,7 +95,7 @@ class PcscLink:
         """The card's answer, 61xx and 6Cxx followed. Raises LinkTimeout or LinkClosed, and is closed then."""
         if self._field is None:
             raise LinkClosed("there is no card in the field")
-        transmit, until = self._field.transmit, self._field.until()
+        transmit, until = self._field.transmit, self._field.deadline()
         try:
             return fetch(lambda part: transmit(part, until), data, t0=self._t0)
         except (LinkTimeout, LinkClosed):
@@ -145,7 +145,7 @@ class PcscField:
             present = None if trouble else self._presented(talk, end + _LATE_S)
             if present is not None:
                 return present
-            if not self._until(end):
+            if not self._again(end):
                 break
         if trouble == service.SHARING_VIOLATION:
             raise LinkClosed("another program holds the card; end it, or wait until it is done")
@@ -170,7 +170,7 @@ class PcscField:
                 if talk is not None:
                     talk.lost = True
                 return True
-            if time.monotonic() >= end:
+            if time.monotonic() >= end or (code and not self._again(end)):
                 return False
 
     def close(self) -> None:
@@ -185,7 +185,7 @@ class PcscField:
             raise LinkClosed("there is no card in the field")
         return self._talk.transmit(command, until)
 
-    def until(self) -> float:
+    def deadline(self) -> float:
         """When a command that is carried from now on must be answered, by `time.monotonic`."""
         return time.monotonic() + self._timeout_s
 
@@ -209,11 +209,13 @@ class PcscField:
             found = self._overlooked(states, end)
             if found:
                 return found, False
-            if code and self._until(end):
+            if code and self._again(end):
                 continue
             if code in service.GONE:
                 raise NoReader(f"the reader is gone ({self.reader}); plug it in")
-            if time.monotonic() >= end and not code:
+            if code:
+                raise NoReader(f"{service.words(code)}; {mend()}")
+            if time.monotonic() >= end:
                 return "", empty
 
     def _states(self, names: tuple[str, ...], known: list[Any], end: float) -> tuple[list[Any], int]:
@@ -230,9 +232,12 @@ class PcscField:
             return known, 0
         if not code:
             unknown = self._scard.SCARD_STATE_UNKNOWN | self._scard.SCARD_STATE_UNAVAILABLE
-            lost = all(state[1] & unknown for state in states)
-            return ([], service.UNKNOWN_READER) if lost else (states, 0)
-        if code not in service.GONE:
+            if not all(state[1] & unknown for state in states):
+                return states, 0
+            code = service.UNKNOWN_READER
+        if code in service.GONE:
+            self._forget()
+        else:
             self._drop()
         return [], code
 
@@ -291,7 +296,7 @@ class PcscField:
             try:
                 self._context = service.context(self._scard)
             except NoReader:
-                if not self._until(end):
+                if not self._again(end):
                     raise
         return self._context
 
@@ -300,7 +305,7 @@ class PcscField:
             self._talk = CardTalk(exclusive=self._exclusive)
         return self._talk
 
-    def _until(self, end: float) -> bool:
+    def _again(self, end: float) -> bool:
         """Whether there is time for another try, a moment later."""
         left = end - time.monotonic()
         if left <= 0 or self._closed:
@@ -320,8 +325,13 @@ class PcscField:
             self._link.close()
             self._link = None
 
+    def _forget(self) -> None:
+        """A service, or a reader, that comes back counts anew."""
+        self._tallies = {name: Tally() for name in self._tallies}
+
     def _drop(self) -> None:
         """Give the service everything back."""
+        self._forget()
         talk, self._talk = self._talk, None
         if talk is not None:
             talk.close()

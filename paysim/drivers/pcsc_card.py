@@ -41,11 +41,15 @@ class CardTalk:
         self._courier = _Courier()
         self._handle: int | None = None
         self._protocol = 0
-        self.reader = ""
-        """The reader that was connected last, or tried."""
+        self._reader = ""
         self.lost = False
         """The connected card is known to be gone: a reset would fail, and confuse the service."""
         self.stuck = False
+
+    @property
+    def reader(self) -> str:
+        """The reader whose card is connected, "" for none."""
+        return "" if self._handle is None else self._reader
 
     @property
     def t0(self) -> bool:
@@ -55,7 +59,7 @@ class CardTalk:
     def connect(self, reader: str, until: float, *, fresh: bool) -> int:
         """Connect to the card there, and reset it unless it is `fresh`; what the service says, 0 for good."""
         how = self._scard.SCARD_RESET_CARD
-        if self._handle is not None and self.reader == reader and not self._reset(how, until):
+        if self.reader == reader and not self._reset(how, until):
             return 0
         code = self._connect(reader, self._mode, until)
         if code in service.UNRESPONSIVE:
@@ -116,7 +120,7 @@ class CardTalk:
 
     def _connect(self, reader: str, mode: int, until: float) -> int:
         self.disconnect()
-        self.reader = reader
+        self._reader = reader
         protocols = 0 if mode == self._scard.SCARD_SHARE_DIRECT else self._both
         result, handle, self._protocol = self._call(
             lambda: self._scard.SCardConnect(self._context, reader, mode, protocols), until

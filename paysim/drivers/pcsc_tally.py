@@ -21,7 +21,8 @@ SEEN_S: Final = 0.5
 _AGAIN_S: Final = 0.1
 
 _PRESENT: Final = 0x20
-"""Source: winscard.h (PC/SC part 5), SCARD_STATE_PRESENT"""
+_NO_READER: Final = 0x0C
+"""Source: winscard.h (PC/SC part 5), SCARD_STATE_PRESENT; SCARD_STATE_UNKNOWN and SCARD_STATE_UNAVAILABLE"""
 
 
 class Tally:
@@ -39,7 +40,9 @@ class Tally:
     def says(self, state: int, at_s: float) -> bool:
         """Takes a reader's state, as SCardGetStatusChange gives it; whether there is a card."""
         count, present = _count(state), bool(state & _PRESENT)
-        if present:
+        if state & _NO_READER:
+            self._with_card = self._due_s = None
+        elif present:
             self._with_card, self._due_s = count & 1, None
         elif self._due_s is None or count != self._count:
             self._due_s, self._looked = at_s if self._sure else at_s + SEEN_S, False

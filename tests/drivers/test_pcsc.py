@@ -18,6 +18,7 @@ from tap_counter import ECASH, PAYING, Counter, answered, states
 from paysim import Order, Sandbox
 from paysim.core.errors import LinkClosed, LinkError, LinkTimeout, NoReader, UsageError
 from paysim.core.outcome import OutcomeKind
+from paysim.drivers import pcsc_service
 from paysim.drivers.driver import Field
 from paysim.drivers.pcsc import Pcsc, PcscField, kind
 from paysim.drivers.pcsc_status import slots
@@ -326,6 +327,38 @@ def test_of_two_readers_the_one_with_the_card_is_taken(daemon: Pcscd) -> None:
         assert present.link.transceive(SELECT)
         bench.close()
         assert field.removed(WAIT_S)
+    field.close()
+
+
+def test_of_two_readers_each_is_asked_whether_a_card_is_left(daemon: Pcscd) -> None:
+    field, bench = Pcsc().open(daemon.friendly), PcscBench(daemon)
+    assert field.wait(1.2) is None, "it has looked into both for a card that is overlooked"
+    bench.insert(ScriptedCard({SELECT: GOOD}))
+    other = Pcsc().open(daemon.names[0])
+    assert other.wait(WAIT_S) is not None
+    assert not field.removed(0)
+    other.close()
+    bench.close()
+    field.close()
+
+
+@pytest.mark.parametrize("code", [0x80100004, 0x80100001, 0x8010001D])
+def test_a_service_that_says_nothing_but_errors_is_a_named_error_in_time(daemon: Pcscd, code: int) -> None:
+    field, asked = Pcsc().open(daemon.names[0]), 0
+
+    def fails(*_: object) -> tuple[int, list[object]]:
+        nonlocal asked
+        asked += 1
+        if asked > 100:
+            raise AssertionError("it is asked again and again")
+        return code, []
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pcsc_service.functions(), "SCardGetStatusChange", fails)
+        with pytest.raises(NoReader, match=f"{code:08X}"):
+            field.wait(0.1)
+        field.removed(0.1)
+    assert field.wait(0) is None
     field.close()
 
 

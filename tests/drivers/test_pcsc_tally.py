@@ -61,6 +61,17 @@ def test_the_count_begins_anew_after_65535() -> None:
     assert told((0, CARD, 1.0), (0, EMPTY, 2.0)).overlooks(2.0)
 
 
+@pytest.mark.parametrize("away", [0x06, 0x0A], ids=["unknown", "unavailable"])
+def test_a_reader_that_was_unplugged_counts_anew(away: int) -> None:
+    tally = told((6, CARD, 1.0))
+    assert not tally.says(away, 2.0)
+    assert not tally.overlooks(99.0), "where no reader is, no card is"
+    tally.says(EMPTY, 3.0)
+    assert not tally.overlooks(3.0)
+    assert tally.overlooks(3.0 + SEEN_S)
+    assert not tally.is_settled(0 << 16 | CARD)
+
+
 @pytest.mark.parametrize(
     ("rows", "before", "after"),
     [
