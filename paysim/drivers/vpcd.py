@@ -99,6 +99,7 @@ class CardHost:
         self._saved: Callable[[], None] = getattr(card, "saved", _nothing)
         self._said = said or _nothing
         self._dial = dial
+        self._warned = False
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -127,7 +128,8 @@ class CardHost:
             raise NoReader(f"no virtual reader at {_named(self.address)} ({error}); {mend()}") from None
         self.commands = 0
         self._socket = connection
-        if exposed(self.address[1]):
+        if not self._warned and exposed(self.address[1]):
+            self._warned = True
             self._said(warning(self.address[1]))
 
     def remove(self) -> None:
