@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import shutil
@@ -13,6 +12,8 @@ from argparse import Namespace
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, NamedTuple
+
+from paysim.drivers.shell import own
 
 from . import doctor_readers
 from .doctor_readers import Look
@@ -40,12 +41,7 @@ class _Part(NamedTuple):
         found = self.found()
         if not isinstance(found, Look):
             found = Look(found, "" if found else self.mend)
-        return found._replace(mend=_own(found.mend))
-
-
-def _own(line: str) -> str:
-    """The line as this user types it: root needs no sudo, and where root is all there is, nobody has it."""
-    return line.replace("sudo ", "") if hasattr(os, "geteuid") and os.geteuid() == 0 else line
+        return found._replace(mend=own(found.mend))
 
 
 def _package(name: str) -> Callable[[], str]:

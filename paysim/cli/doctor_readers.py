@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from paysim.core.errors import NoReader
+from paysim.drivers.shell import own
 
 __all__ = [
     "USB_READERS",
@@ -109,7 +110,7 @@ def virtual_reader() -> Look:
         return Look(f"ports {PORT} and {PORT + 1}")
     line = mend()
     if _runs() and not _SYSTEMD.exists():  # it looks for readers when it starts
-        install, by_hand, rest = line.partition("sudo sh -c")
+        install, by_hand, rest = line.partition(own("sudo sh -c"))
         line = f"{install}{_END} && {by_hand}{rest}" if by_hand else line
     return Look("", line)
 

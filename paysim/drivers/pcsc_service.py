@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from paysim.core.errors import NoReader
 
+from .shell import own
+
 __all__ = [
     "DENIED",
     "EMPTY",
@@ -88,7 +90,7 @@ def functions() -> Any:
     except ImportError as error:
         raise NoReader(
             f"pyscard is missing ({error}); install it: "
-            "sudo apt-get install libpcsclite-dev swig gcc && pip install 'paysim[pcsc]'"
+            + own("sudo apt-get install libpcsclite-dev swig gcc && pip install 'paysim[pcsc]'")
         ) from None
     return scard
 
@@ -158,5 +160,5 @@ def mend() -> str:
         return "plug a reader in: the service starts with it"
     install = "" if is_installed() else "sudo apt-get install pcscd && "
     if Path("/run/systemd/system").exists():
-        return f"start it: {install}sudo systemctl start pcscd.socket"
-    return f"start it: {install}sudo sh -c 'mkdir -p /run/pcscd && exec pcscd --foreground' &"
+        return own(f"start it: {install}sudo systemctl start pcscd.socket")
+    return own(f"start it: {install}sudo sh -c 'mkdir -p /run/pcscd && pcscd'")

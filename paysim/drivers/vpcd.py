@@ -19,6 +19,7 @@ from paysim.core.errors import LinkClosed, LinkTimeout, NoReader, UsageError
 
 from .driver import SoftCard
 from .pcsc_service import is_installed
+from .shell import own
 from .t0 import T0Card
 
 __all__ = ["ATRS", "PORT", "CardHost", "exposed", "mend", "warning"]
@@ -278,8 +279,8 @@ def mend() -> str:
     have = any(map(Path.exists, _LIBRARIES)) and is_installed()
     install = "" if have else "sudo apt-get install pcscd vsmartcard-vpcd && "
     if Path("/run/systemd/system").exists():
-        return f"{install}sudo systemctl restart pcscd"
-    return f"{install}sudo sh -c 'mkdir -p /run/pcscd && exec pcscd --foreground' &"
+        return own(f"{install}sudo systemctl restart pcscd")
+    return own(f"{install}sudo sh -c 'mkdir -p /run/pcscd && pcscd'")
 
 
 def exposed(port: int) -> bool:
@@ -295,7 +296,7 @@ def warning(port: int) -> str:
     return (
         f"warning: port {port} can be reached from outside this machine, and who reaches it can put a card"
         " into your reader; run pcscd in a network namespace or a container, or close the port:"
-        f" iptables -A INPUT ! -i lo -p tcp --dport {port} -j DROP"
+        + own(f" sudo iptables -A INPUT ! -i lo -p tcp --dport {port} -j DROP")
     )
 
 

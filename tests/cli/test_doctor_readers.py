@@ -18,6 +18,7 @@ from prompt import TIMEOUT_S
 from paysim.cli import doctor_readers
 from paysim.cli.doctor_readers import USB_READERS, Look
 from paysim.core.errors import NoReader
+from paysim.drivers.shell import own
 from paysim.drivers.vpcd import PORT
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the files of Linux")
@@ -292,8 +293,8 @@ def test_a_service_that_runs_without_the_virtual_reader_ends_first(
 ) -> None:
     from paysim.drivers import vpcd
 
-    by_hand = "sudo sh -c 'mkdir -p /run/pcscd && exec pcscd --foreground' &"
-    line = "sudo systemctl restart pcscd" if systemd else f"sudo apt-get install vsmartcard-vpcd && {by_hand}"
+    by_hand = own("sudo sh -c 'mkdir -p /run/pcscd && pcscd'")
+    line = "systemctl restart pcscd" if systemd else f"apt-get install vsmartcard-vpcd && {by_hand}"
     monkeypatch.setattr(vpcd, "mend", lambda: line)
     monkeypatch.setattr(doctor_readers, "_listens", lambda _: False)
     monkeypatch.setattr(doctor_readers, "_runs", lambda: runs)
