@@ -13,7 +13,8 @@ from __future__ import annotations
 import sys
 import time
 import unicodedata
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 from paysim.core.errors import LinkClosed, LinkTimeout, NoReader
 from paysim.emv.outcome import Decision
@@ -27,6 +28,8 @@ from .pcsc_tally import SEEN_S, Tally
 from .t0 import fetch
 
 __all__ = ["Pcsc", "PcscField", "PcscLink", "kind", "mend"]
+
+_T = TypeVar("_T")
 
 _GET_UID: Final = bytes.fromhex("FFCA000000")
 
@@ -140,7 +143,7 @@ class PcscField:
             name, came = self._card(end)
             if not name:
                 return None
-            talk = self._talking()
+            talk = self._talking(end)
             trouble = talk.connect(name, end + _LATE_S, fresh=came and not trouble)
             present = None if trouble else self._presented(talk, end + _LATE_S)
             if present is not None:
@@ -253,7 +256,7 @@ class PcscField:
             tally = self._tallies[name]
             if not _OVERLOOKS or not tally.overlooks(time.monotonic()):
                 continue
-            code = self._talking().power_on(name, end + _LATE_S)
+            code = self._talking(end).power_on(name, end + _LATE_S)
             if not code:
                 self._settle(name, tally)
                 return str(name)
@@ -289,21 +292,27 @@ class PcscField:
     # The service. -------------------------------------------------------------------------------------
 
     def _ensured(self, end: float) -> int:
-        """A context of the service, which may have been restarted."""
-        while self._context is None:
+        """A context of the service, which may have been restarted. Raises NoReader where it stays away."""
+        if self._context is None:
+            self._context = self._asked(lambda: service.context(self._scard), end)
+        return self._context
+
+    def _talking(self, end: float) -> CardTalk:
+        """The way to cards. Raises NoReader where the service stays away."""
+        if self._talk is None:
+            self._talk = self._asked(lambda: CardTalk(exclusive=self._exclusive), end)
+        return self._talk
+
+    def _asked(self, ask: Callable[[], _T], end: float) -> _T:
+        """What the service gives, once it runs."""
+        while True:
             if self._closed:
                 raise LinkClosed("the field is off")
             try:
-                self._context = service.context(self._scard)
+                return ask()
             except NoReader:
                 if not self._again(end):
                     raise
-        return self._context
-
-    def _talking(self) -> CardTalk:
-        if self._talk is None:
-            self._talk = CardTalk(exclusive=self._exclusive)
-        return self._talk
 
     def _again(self, end: float) -> bool:
         """Whether there is time for another try, a moment later."""

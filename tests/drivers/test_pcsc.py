@@ -18,9 +18,10 @@ from tap_counter import ECASH, PAYING, Counter, answered, states
 from paysim import Order, Sandbox
 from paysim.core.errors import LinkClosed, LinkError, LinkTimeout, NoReader, UsageError
 from paysim.core.outcome import OutcomeKind
-from paysim.drivers import pcsc_service
+from paysim.drivers import pcsc, pcsc_service
 from paysim.drivers.driver import Field
 from paysim.drivers.pcsc import Pcsc, PcscField, kind
+from paysim.drivers.pcsc_card import CardTalk
 from paysim.drivers.pcsc_status import slots
 from paysim.drivers.vpcd import CardHost
 from paysim.emv.card import Card
@@ -360,6 +361,28 @@ def test_a_service_that_says_nothing_but_errors_is_a_named_error_in_time(daemon:
         field.removed(0.1)
     assert field.wait(0) is None
     field.close()
+
+
+def test_a_service_that_is_away_for_a_moment_when_a_card_comes(daemon: Pcscd) -> None:
+    bench, field, failures = PcscBench(daemon), Pcsc().open(daemon.names[0]), [1, 2, 3]
+
+    def talk(**about: Any) -> CardTalk:
+        if failures:
+            failures.pop()
+            raise NoReader(pcsc_service.REFUSED)  # so it says when it is about to end, too
+        return CardTalk(**about)
+
+    bench.insert(ScriptedCard({SELECT: GOOD}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pcsc, "CardTalk", talk)
+        assert field.wait(WAIT_S) is not None
+        failures.extend(range(999))
+        field.close()
+        again = Pcsc().open(daemon.names[0])
+        with pytest.raises(NoReader, match="refuses"):
+            again.wait(0.1)
+    again.close()
+    bench.close()
 
 
 def test_two_cards_in_two_slots_pay_at_once(daemon: Pcscd) -> None:
