@@ -114,13 +114,13 @@ class _Service:
         self._part = part
 
     def look(self) -> _View:
-        from paysim.drivers.pcsc import kind
+        from paysim.drivers.pcsc import is_named, kind
         from paysim.drivers.pcsc_status import slots
 
         view: _View = {}
         found = slots()
         for slot in found:
-            if self._part.casefold() not in slot.reader.casefold():
+            if not is_named(slot.reader, self._part):
                 continue
             words = "" if slot.atr is None else kind(slot.atr) if slot.atr else "a card that does not answer"
             held = ", held by another program" if slot.held else ""

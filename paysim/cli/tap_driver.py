@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from paysim import CNY, Money, UsageError
-from paysim.core.errors import LinkClosed, NoReader
+from paysim.core.errors import LinkClosed, LinkTimeout, NoReader
 from paysim.core.outcome import Reason
 from paysim.drivers.driver import Field, Present
 from paysim.drivers.registry import driver
@@ -97,7 +97,7 @@ class _Visit:
         while (left := end - time.monotonic()) > 0:
             try:
                 found = self.field.wait(min(left, 1.0))
-            except LinkClosed as error:  # another program holds the card
+            except (LinkClosed, LinkTimeout) as error:  # another program holds the card, or it is silent
                 if str(error) != held:
                     held = str(error)
                     self.say(held)

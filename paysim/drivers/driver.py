@@ -10,9 +10,11 @@ card in that field, and its `link` carries commands. A terminal's whole life:
     field.close()
 
 **Waiting.** `Field.wait` gives a card that has just been activated: one that came, or the one that lies
-there still, reset. What a card keeps without power is all that it remembers of the time before. The link of
-an earlier `wait` raises LinkClosed from then on. `removed` is True once the field is empty, at once where no
-card was there. Both return within their time-out, and half a second at most after it.
+there still, reset. What a card keeps without power is all that it remembers of the time before. `wait` raises
+LinkClosed where another program holds the card, LinkTimeout where the card does not answer to the reset; the
+next `wait` may find it well. The link of an earlier `wait` raises LinkClosed from then on. `removed` is True
+once the field is empty, at once where no card was there. Both return within their time-out, and half a second
+at most after it.
 
 **Carrying.** `transceive` sends a command APDU and returns the response APDU as the card gave it, of any
 length, a byte and none included: judging it is the terminal's. What the transport needs below that (GET

@@ -27,7 +27,7 @@ from .pcsc_service import mend
 from .pcsc_tally import SEEN_S, Tally
 from .t0 import fetch
 
-__all__ = ["Pcsc", "PcscField", "PcscLink", "kind", "mend"]
+__all__ = ["Pcsc", "PcscField", "PcscLink", "is_named", "kind", "mend"]
 
 _T = TypeVar("_T")
 
@@ -42,8 +42,10 @@ _OVERLOOKS: Final = sys.platform not in ("win32", "darwin")
 """Whether the service is pcsc-lite, which may overlook a card."""
 
 
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFKC", name).casefold()
+def is_named(reader: str, part: str) -> bool:
+    """Whether a reader's name has this in it, whatever the case, width and composition of its letters."""
+    wanted, name = (unicodedata.normalize("NFKC", text).casefold() for text in (part, reader))
+    return wanted in name
 
 
 class Pcsc:
@@ -78,8 +80,8 @@ class Pcsc:
         names = self.readers()
         if not names:
             raise NoReader("no reader is plugged in; plug one in, or see what is missing: paysim doctor")
-        wanted = _folded(reader)
-        found = [name for name in names if name == reader] or [n for n in names if wanted in _folded(n)]
+        found = [name for name in names if name == reader]
+        found = found or [name for name in names if is_named(name, reader)]
         if not found:
             raise NoReader(f"no reader's name has {reader!r} in it; there are {', '.join(names)}")
         return PcscField(tuple(service.spoken(found)), exclusive=self._exclusive, timeout_s=self._timeout_s)

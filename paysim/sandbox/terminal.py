@@ -147,7 +147,8 @@ class Terminal:
         """Hold a card to the terminal; with two cards it asks for one only.
 
         With a real reader no card is named: the one that comes within `wait_s` seconds pays (`tap_link`).
-        Raises NoReader or LinkClosed where the reader cannot be had; nothing has happened then.
+        Raises NoReader or LinkClosed where the reader cannot be had, LinkTimeout where the card there does
+        not answer to a reset; nothing has happened then.
 
         The right PIN is typed where one is asked for, unless `pin` is; with "" the payer types none and the
         payment is declined. `tear_at` takes the card away at that command (from 1), before it has it unless

@@ -15,9 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pcscd
 import pytest
-from bench_shells import needs
 from prompt import TIMEOUT_S, Ran, Served, environment
 
 Run = Callable[..., Ran]
@@ -137,19 +135,3 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     one = Served(folder=tmp_path_factory.mktemp("sandbox"))
     yield one
     one.end()
-
-
-@pytest.fixture(scope="session")
-def daemon() -> Iterator[pcscd.Pcscd]:
-    """A running pcscd with two virtual readers; a machine without skips, unless PAYSIM_ALL=1."""
-    why = pcscd.missing()
-    if why and os.environ.get("PAYSIM_ALL") == "1":
-        pytest.fail(why)
-    if why:
-        pytest.skip(why)
-    needs("smartcard", "pip install 'paysim[pcsc]'")
-    started = pcscd.Pcscd()
-    try:
-        yield started.start()
-    finally:
-        started.close()

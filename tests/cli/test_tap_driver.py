@@ -311,13 +311,14 @@ def test_a_stranger_that_leaves_is_waited_for_and_what_was_read_is_shown(meets: 
 def test_what_stands_in_the_way_is_said(meets: Any) -> None:
     ran = meets(
         LinkClosed("another program holds the card"),
+        LinkTimeout("the card does not answer to a reset"),
         Present(stranger(), kind="mifare classic 1k"),
         Present(stranger(), count=2),
         None,
         Present(stranger()),
     )
     assert ran.code == 3
-    assert "another program holds the card\n" in ran.out
+    assert "another program holds the card\nthe card does not answer to a reset\n" in ran.out
     assert "this is mifare classic 1k, no card that pays; take it away\n" in ran.out
     assert "present one card only\n" in ran.out
 
