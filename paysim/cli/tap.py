@@ -29,6 +29,7 @@ from .screen import Screen
 __all__ = [
     "NOT_PAID",
     "PAID",
+    "record_payment",
     "result",
     "run",
     "show_result",
@@ -83,9 +84,10 @@ def _pay(arguments: Namespace, screen: Screen) -> int:
         terminal, card = shop.terminal(), alice.card(arguments.card)
         taps = _tapped(terminal, order, card, arguments.pin)
         terminal.clear()
+        recorded = record_payment(record, taps[-1])
         _show(taps, order, card, arguments, screen)
-        if record is not None:
-            write_record(record, taps[-1].record(), "with the card's number (a sandbox's)", screen)
+        if recorded:
+            screen.say(recorded)
         screen.result(result(taps, order, arguments))
     return PAID if taps[-1].approved else NOT_PAID
 
@@ -98,11 +100,20 @@ def _tapped(terminal: Terminal, order: Order, card: Card, pin: str | None) -> li
     return taps
 
 
-def write_record(path: Path, text: str, number: str, screen: Screen) -> None:
-    """Write a recorded card down, for its owner alone."""
+def record_payment(path: Path | None, tap: Tap) -> str:
+    """Write a tap down where that is asked for, and say so; nothing where no card was asked."""
+    if path is None or tap.reader is None:
+        return ""
+    return write_record(path, tap.record(), "with the card's number (a sandbox's)")
+
+
+def write_record(path: Path, text: str, number: str) -> str:
+    """Write a recorded card down, for its owner alone; before the screen, which may go away. Says so."""
     path.touch(mode=0o600)
+    if path.is_file():
+        path.chmod(0o600)  # it may have been there before
     path.write_text(text, encoding="utf-8")
-    screen.say(f"\nrecorded in {path}, {number}")
+    return f"\nrecorded in {path}, {number}"
 
 
 def show_taps(taps: list[Tap], arguments: Namespace, screen: Screen) -> None:

@@ -61,10 +61,11 @@ def run(arguments: Namespace, screen: Screen) -> int:
             return _nobody(arguments, screen)
         if look.report is None and money is not None:
             return _pay(visit, look.present, money, record)
+        number = "its number masked" if look.record.masked else "its number whole"
+        recorded = tap.write_record(record, encode(look.record), number) if record else ""
         inspector.show(look)
-        if record is not None:
-            number = "its number masked" if look.record.masked else "its number whole"
-            tap.write_record(record, encode(look.record), number, screen)
+        if recorded:
+            screen.say(recorded)
         return READ
     finally:
         field.close()
@@ -161,10 +162,11 @@ def _pay(visit: _Visit, present: Present, money: Money, record: Path | None) -> 
         order, terminal = shop.create(money), shop.terminal()
         taps = _taps(visit, present, terminal, order)
         terminal.clear()
+        recorded = tap.record_payment(record, taps[-1])
         tap.show_taps(taps, arguments, screen)
         _show_payment(taps[-1], order, visit.field.reader, screen)
-        if record is not None and taps[-1].reader is not None:
-            tap.write_record(record, taps[-1].record(), "with the card's number (a sandbox's)", screen)
+        if recorded:
+            screen.say(recorded)
         screen.result(tap.result(taps, order, arguments))
     return tap.PAID if taps[-1].approved else tap.NOT_PAID
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -189,6 +190,25 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
         main(["tap", "--card", "unionpay-ecash", "--amount", "9.90", "--quiet", "--record", str(path)]) == 0
     )
     return path
+
+
+def test_a_record_is_written_where_nobody_reads_the_screen(process: Run, tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    path = tmp_path / "tap.jsonl"
+    try:
+        process("tap", "--card", "visa", "--amount", "9.90", "--trace", "--record", str(path), stdout=write)
+    finally:
+        os.close(write)
+    assert path.read_text().splitlines()[-1].startswith('{"outcome":"APPROVED"')
+
+
+def test_a_record_takes_the_place_of_a_file_that_others_could_read(paysim: Run, tmp_path: Path) -> None:
+    path = tmp_path / "tap.jsonl"
+    path.write_text("old")
+    path.chmod(0o644)
+    paysim("tap", "--card", "visa", "--amount", "9.90", "--record", str(path))
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_record_is_its_owners_alone_and_says_where_it_is(paysim: Run, tmp_path: Path) -> None:
