@@ -31,7 +31,7 @@ _SIGNED: Final = (0x9F37, 0x9F02, 0x5F2A)
 """What the reader gives to the card's signature."""
 
 _SHORT: Final = (
-    ("number", (0x5A, 0x57)),
+    ("card", (0x5A, 0x57)),
     ("expires", (0x5F24,)),
     ("issuer's country", (0x5F28,)),
     ("currency", (_CURRENCY,)),

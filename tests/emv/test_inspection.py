@@ -200,7 +200,7 @@ def test_the_most_useful_is_said_first_and_money_is_in_the_cards_own_currency() 
     [node] = Looked(scripted(rows), allow_gpo=True).report.tree()
     short = node.inside[0]
     assert {part.name: part.words[0] for part in short.inside} == {
-        "number": "476173******0010",
+        "card": "476173******0010",
         "expires": "2031-12-31",
         "issuer's country": "China",
         "currency": "HKD",
