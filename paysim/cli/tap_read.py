@@ -61,7 +61,8 @@ class Inspector:
         step: Step = inspection.start()
         while not isinstance(step, Done) and not (pays and inspection.ours):
             if isinstance(step, Warn):
-                self._warn(step.words)
+                if like is None:  # a record's counter rises no more
+                    self._warn(step.words)
                 step = inspection.go_on()
             else:
                 step = _answered(inspection, recorder, step.command)
