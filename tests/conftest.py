@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pcscd
@@ -11,6 +12,9 @@ from hypothesis import settings
 
 settings.register_profile("paysim", derandomize=True, deadline=None, database=None)
 settings.load_profile("paysim")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what tests start hears Ctrl-C all the same
 
 
 @pytest.fixture(scope="session")

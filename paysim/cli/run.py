@@ -76,15 +76,23 @@ async def _run(options: Options, command: Sequence[str], screen: Screen) -> int:
         return await _command(command, server.environment(os.environ), signals, screen)
 
 
+def _is_there(command: str, environment: Mapping[str, str]) -> bool:
+    """Whether a file has this name where a shell looks; a folder of PATH that is closed to us holds none."""
+    if os.sep in command:
+        return True
+    folders = environment.get("PATH", os.defpath).split(os.pathsep)
+    return any(os.path.exists(os.path.join(folder, command)) for folder in folders)
+
+
 async def _command(
     command: Sequence[str], environment: Mapping[str, str], signals: _Signals, screen: Screen
 ) -> int:
     try:
         process = await asyncio.create_subprocess_exec(*command, env=environment)
-    except FileNotFoundError:
-        screen.complain(f"there is no command {command[0]!r}")
-        return NOT_FOUND
     except OSError as error:
+        if isinstance(error, FileNotFoundError) or not _is_there(command[0], environment):
+            screen.complain(f"there is no command {command[0]!r}")
+            return NOT_FOUND
         screen.complain(f"{command[0]!r} cannot be executed: {error.strerror}")
         return NOT_EXECUTABLE
     signals.pass_to(process)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -113,6 +114,19 @@ def test_a_command_that_cannot_be_run(command: str, code: int, said: str, run: R
         (tmp_path / name).write_bytes(b"\x00\x01\x02")
         (tmp_path / name).chmod(mode)
     assert run(command) == (code, "", f"paysim: {said}\n")
+
+
+def test_a_folder_of_the_path_that_is_closed_holds_no_command(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def denied(*_command: str, **_options: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("asyncio.create_subprocess_exec", denied)  # root may look into every folder
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert run("no-such-command").code == 127
+    (tmp_path / "command").touch()
+    assert run("command").code == 126
 
 
 def test_its_streams_are_its_own(run: Run) -> None:
