@@ -529,7 +529,9 @@ def test_a_machine_without_readers_names_none() -> None:
 def test_a_port_with_a_name_is_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
     """nfcpy asks the system for its number, and stumbles where it has a name."""
     monkeypatch.setattr(socket, "getnameinfo", lambda *_: ("127.0.0.1", "http-alt"))
-    Nfc().open("udp:localhost:8080").close()
+    field = Nfc().open("udp:localhost:8080")
+    field.close()
+    assert field.reader == "udp:localhost:8080"
 
 
 def test_a_second_card_at_a_port_is_refused(echo: Echo) -> None:

@@ -153,7 +153,7 @@ def read(card: Stranger, lines: list[str]) -> str:
 
 def test_any_card_leads_to_a_report_and_none_gives_itself_away() -> None:
     chance, gpos = Random(7), 0
-    for run in range(count(60_000)):
+    for run in range(count(200_000)):
         card = Stranger(chance)
         looked = Looked(card.respond, allow_gpo=chance.random() < 0.7)
         gpos += len(looked.asked(GPO))

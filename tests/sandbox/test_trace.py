@@ -36,12 +36,7 @@ def paid() -> dict[str, Paid]:
 
 def gives_away(text: str, pan: str) -> bool:
     """Whether more of the number is to be read than six digits and four, as digits or as characters."""
-    parts = (
-        pan[:7],
-        f"*{pan[-5:]}",
-        pan[-7:],
-        pan.encode().hex().upper(),
-    )
+    parts = (pan[:7], pan[-5:], pan.encode().hex().upper())
     return any(part in text.replace("\n     ", "") for part in parts)
 
 
@@ -53,10 +48,11 @@ def test_no_trace_gives_the_number_away_unless_it_is_kept(card: str, paid: dict[
         json.dumps(list(trace.objects(one.tap.trace))),
         one.timeline,
         one.receipt,
-        repr(one.tap),
+        repr(one.tap._replace(reader=None)),  # which has the schemes' keys: any five digits, by chance
         *one.journal,
     ):
         assert not gives_away(text, one.pan)
+    assert one.pan not in repr(one.tap)
     if card != "flaky":
         assert one.pan in one.tap.timeline(keep_pan=True)
         assert one.pan in json.dumps(list(trace.objects(one.tap.trace, keep_pan=True)))
