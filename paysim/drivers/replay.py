@@ -115,7 +115,7 @@ class ReplayField:
     ) -> None:
         self.reader = reader
         self.link: Replay | None = None
-        self.session = session
+        self._session = session
         self._strict = strict
         self._closed = False
 
@@ -124,10 +124,10 @@ class ReplayField:
         self._leave()
         if self._closed:
             raise LinkClosed("the field is off")
-        self.link = Replay(self.session, strict=self._strict)
-        if isinstance(self.session, CardRecord):
-            return Present(self.link, self.session.kind, atr=self.session.atr)
-        return Present(self.link, count=self.session.cards)
+        self.link = Replay(self._session, strict=self._strict)
+        if isinstance(self._session, CardRecord):
+            return Present(self.link, self._session.kind, atr=self._session.atr)
+        return Present(self.link, count=self._session.cards)
 
     def removed(self, timeout_s: float) -> bool:  # noqa: ARG002
         """False: a record lies where it lies."""
